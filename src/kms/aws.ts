@@ -1,0 +1,199 @@
+import type * as AwsKms from "@aws-sdk/client-kms";
+
+import { fromAwsError } from "./aws-error.ts";
+import {
+  type KeyProvider,
+  type ProviderCall,
+  ProviderError,
+  type UnwrapResult,
+  type WrapContext,
+  type WrapResult,
+} from "./key-provider.ts";
+import { assertWrappable } from "./wrappable.ts";
+
+export interface AwsProviderOptions {
+  /** A symmetric key's ARN; the region is read from it. */
+  readonly keyArn: string;
+  /** Another endpoint than the region's own. */
+  readonly endpoint?: string | undefined;
+  /** Without them the SDK looks where it always does: environment, profile, web identity, container, instance. */
+  readonly credentials?: AwsKms.KMSClientConfig["credentials"];
+}
+
+/**
+ * What Encrypt answers for 32 bytes: 58 bytes of header and a CMS EnvelopedData of 126, whose lengths depend on the
+ * plaintext's alone. Recorded from the real service: the data keys in public SOPS files, which are exactly that call.
+ */
+const RECORDED_WRAP_BYTES = 184;
+/** The most that Decrypt takes (its API reference). */
+const MAX_DECRYPT_BYTES = 6144;
+/** As many calls as a member may have under way, so that they never wait for a socket; the SDK's default is 50. */
+const MAX_SOCKETS = 64;
+/** Keys in other states refuse Encrypt and Decrypt. */
+const USABLE_STATES: ReadonlySet<string> = new Set(["Enabled", "Updating"]);
+
+/**
+ * A symmetric key in AWS KMS, reached with the AWS SDK, which is loaded on first use. One attempt a call: retrying
+ * is the caller's. `requestId` stays here: KMS takes no id of ours, its own comes back as `cloudRequestId`.
+ * Needs kms:Encrypt, kms:Decrypt and kms:DescribeKey.
+ */
+export function createAwsProvider(options: AwsProviderOptions): KeyProvider {
+  return new AwsProvider(options);
+}
+
+interface Connection {
+  readonly sdk: typeof AwsKms;
+  readonly client: AwsKms.KMSClient;
+}
+
+class AwsProvider implements KeyProvider {
+  readonly symmetric = true;
+  readonly needsVersionToUnwrap = false;
+  readonly maxWrapBytes = RECORDED_WRAP_BYTES;
+  readonly #options: AwsProviderOptions;
+  #connection: Promise<Connection> | undefined;
+  /** Never changes, so it is asked for once. */
+  #creation: string | undefined;
+  /** What Decrypt called the material it used last; `null` when it named none. */
+  #lastMaterial: string | null | undefined;
+
+  constructor(options: AwsProviderOptions) {
+    this.#options = options;
+  }
+
+  async wrap(
+    plaintext: Uint8Array<ArrayBuffer>,
+    context: WrapContext,
+    call: ProviderCall,
+  ): Promise<WrapResult> {
+    assertWrappable(plaintext);
+    const answer = await this.#send("Encrypt", call, ({ sdk, client }) =>
+      client.send(new sdk.EncryptCommand({ ...this.#request(context), Plaintext: plaintext }), {
+        abortSignal: call.signal,
+      }),
+    );
+    if (answer.CiphertextBlob === undefined) throw incomplete("Encrypt", answer);
+    return { wrap: new Uint8Array(answer.CiphertextBlob), ...requestIdOf(answer) };
+  }
+
+  async unwrap(
+    wrap: Uint8Array<ArrayBuffer>,
+    context: WrapContext,
+    call: ProviderCall,
+  ): Promise<UnwrapResult> {
+    if (wrap.length < 1 || wrap.length > MAX_DECRYPT_BYTES) {
+      throw new ProviderError("InvalidCiphertext", "AWS KMS Decrypt: no wrap has this length");
+    }
+    const answer = await this.#send("Decrypt", call, ({ sdk, client }) =>
+      client.send(new sdk.DecryptCommand({ ...this.#request(context), CiphertextBlob: wrap }), {
+        abortSignal: call.signal,
+      }),
+    );
+    if (answer.Plaintext === undefined) throw incomplete("Decrypt", answer);
+    const plaintext = new Uint8Array(answer.Plaintext);
+    // The SDK decodes into memory that Node shares among buffers.
+    answer.Plaintext.fill(0);
+    if (answer.KeyId !== this.#options.keyArn) {
+      throw new ProviderError("InvalidCiphertext", "AWS KMS Decrypt: opened by another key");
+    }
+    this.#lastMaterial = answer.KeyMaterialId ?? null;
+    const keyVersion = answer.KeyMaterialId ?? (await this.#created(call));
+    return { plaintext, keyVersion, ...requestIdOf(answer) };
+  }
+
+  /**
+   * DescribeKey's id of the current key material; but what Decrypt says decides, since wraps are told apart by it.
+   * Keys that cannot rotate (in custom key stores, or with multi-Region imported material) are described without
+   * one: their only material is then what Decrypt called it, else the key's creation date.
+   */
+  async currentVersion(call: ProviderCall): Promise<string> {
+    const key = await this.#describe(call);
+    if (key.KeyState !== undefined && !USABLE_STATES.has(key.KeyState)) {
+      throw new ProviderError("KeyUnavailable", "AWS KMS DescribeKey: the key is not enabled");
+    }
+    if (this.#lastMaterial === null) return this.#created(call);
+    return key.CurrentKeyMaterialId ?? this.#lastMaterial ?? this.#created(call);
+  }
+
+  #request({ kek, cluster }: WrapContext) {
+    return {
+      KeyId: this.#options.keyArn,
+      EncryptionAlgorithm: "SYMMETRIC_DEFAULT",
+      EncryptionContext: { "kek-broker.dev/kek": kek, "kek-broker.dev/cluster": cluster },
+    } as const;
+  }
+
+  async #created(call: ProviderCall): Promise<string> {
+    if (this.#creation === undefined) await this.#describe(call);
+    if (this.#creation === undefined)
+      throw new ProviderError("Unavailable", "AWS KMS DescribeKey: no creation date");
+    return this.#creation;
+  }
+
+  async #describe(call: ProviderCall): Promise<AwsKms.KeyMetadata> {
+    const answer = await this.#send("DescribeKey", call, ({ sdk, client }) =>
+      client.send(new sdk.DescribeKeyCommand({ KeyId: this.#options.keyArn }), { abortSignal: call.signal }),
+    );
+    if (answer.KeyMetadata === undefined) throw incomplete("DescribeKey", answer);
+    if (answer.KeyMetadata.CreationDate !== undefined) {
+      this.#creation = `created-${answer.KeyMetadata.CreationDate.toISOString()}`;
+    }
+    return answer.KeyMetadata;
+  }
+
+  async #send<Answer>(
+    operation: string,
+    { signal }: ProviderCall,
+    act: (connection: Connection) => Promise<Answer>,
+  ): Promise<Answer> {
+    try {
+      signal.throwIfAborted();
+      return await act(await this.#connect());
+    } catch (error) {
+      if (signal.aborted) throw new ProviderError("Timeout", `AWS KMS ${operation}: ended before an answer`);
+      throw fromAwsError(operation, error);
+    }
+  }
+
+  async #connect(): Promise<Connection> {
+    this.#connection ??= connect(this.#options);
+    try {
+      return await this.#connection;
+    } catch (error) {
+      this.#connection = undefined;
+      throw error;
+    }
+  }
+}
+
+async function connect({ keyArn, endpoint, credentials }: AwsProviderOptions): Promise<Connection> {
+  const sdk = await import("@aws-sdk/client-kms");
+  const sockets = { maxSockets: MAX_SOCKETS };
+  const client = new sdk.KMSClient({
+    region: regionOf(keyArn),
+    maxAttempts: 1,
+    requestHandler: { httpAgent: sockets, httpsAgent: sockets },
+    ...(endpoint !== undefined && { endpoint }),
+    ...(credentials !== undefined && { credentials }),
+  });
+  return { sdk, client };
+}
+
+/** `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`; the configuration has checked it. */
+function regionOf(keyArn: string): string {
+  const region = keyArn.split(":")[3];
+  if (region === undefined || region === "") throw new TypeError("not the ARN of a key");
+  return region;
+}
+
+interface Answered {
+  readonly $metadata: { readonly requestId?: string | undefined };
+}
+
+function requestIdOf({ $metadata: { requestId } }: Answered) {
+  return requestId === undefined ? {} : { cloudRequestId: requestId };
+}
+
+function incomplete(operation: string, answer: Answered): ProviderError {
+  return new ProviderError("Unavailable", `AWS KMS ${operation}: an incomplete answer`, requestIdOf(answer));
+}
