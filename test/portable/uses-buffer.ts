@@ -1,0 +1,2 @@
+/** Must not compile in the program of what runs on Workers: see portable.test.ts. */
+export const bytes = Buffer.from("Node only");
