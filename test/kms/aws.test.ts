@@ -212,6 +212,12 @@ describe("without an answer", () => {
     await expect(provider.wrap(SECRET, CONTEXT, call())).resolves.toBeDefined();
   });
 
+  it("is Timeout too, not a lost connection, when the call's time was up before it began", async () => {
+    const signal = AbortSignal.abort(new DOMException("The operation was aborted", "TimeoutError"));
+    const error = await failure(provider.wrap(SECRET, CONTEXT, { signal, requestId: "request-1" }));
+    expect(error.code).toBe("Timeout");
+  });
+
   it("is Unavailable when nobody listens", async () => {
     const gone = await startFakeAws();
     await gone.close();

@@ -71,9 +71,9 @@ describe("a breaker", () => {
     expect(late).toStrictEqual(["call", "call"]);
     calls("failed", "failed", "failed");
     now += 50;
+    breaker.leave("call", "failed");
     breaker.leave("call", "answered");
     expect(breaker.enter()).toBeUndefined();
-    breaker.leave("call", "failed");
     now += 50;
     expect(breaker.enter()).toBe("probe");
   });
