@@ -11,8 +11,8 @@ export interface KeyProvider {
   readonly needsVersionToUnwrap: boolean;
 
   /**
-   * Wraps at most 256 bytes under the key's newest version.
-   * @throws ProviderError, never the cloud's own error.
+   * Wraps 1 to 256 bytes under the key's newest version.
+   * @throws ProviderError, never the cloud's own error; RangeError for any other length, the caller's mistake.
    */
   wrap(plaintext: Uint8Array<ArrayBuffer>, context: WrapContext, call: ProviderCall): Promise<WrapResult>;
 

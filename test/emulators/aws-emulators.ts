@@ -13,7 +13,7 @@ import { freePort } from "../kubernetes/ports.ts";
 import type { Sandbox } from "../kubernetes/sandbox.ts";
 import { installLocalKms, installMoto } from "./install.mjs";
 
-export const REGION = "us-east-1";
+const REGION = "us-east-1";
 /** No emulator looks at them, but the SDK wants some. */
 export const CREDENTIALS = { accessKeyId: "an-emulator", secretAccessKey: "takes-anything" };
 

@@ -4,7 +4,7 @@ import { forward, type LoopbackServer, type Reply, startLoopbackServer } from ".
  * What goes wrong with one request to an AWS service of the JSON protocol.
  * `brokenBefore` fails without having done anything, `brokenAfter` although it was done.
  */
-export type AwsFault = "throttled" | "denied" | "silent" | "brokenBefore" | "brokenAfter" | "reset";
+type AwsFault = "throttled" | "denied" | "silent" | "brokenBefore" | "brokenAfter" | "reset";
 
 export interface AwsFaultProxy extends LoopbackServer {
   /** The next requests, in this order, meet these faults; those after them are passed on. */

@@ -9,7 +9,7 @@ import {
   type ProviderErrorCode,
 } from "../../src/kms/key-provider.ts";
 
-export type ContractFault = "throttled" | "denied" | "silent" | "brokenBefore" | "brokenAfter" | "reset";
+type ContractFault = "throttled" | "denied" | "silent" | "brokenBefore" | "brokenAfter" | "reset";
 
 /**
  * A kind of key under test. What a provider's server cannot do is left out, and its tests with it: each suite's list

@@ -5,7 +5,7 @@ import { type LoopbackServer, type Reply, startLoopbackServer } from "../emulato
 export const KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 export const CREDENTIALS = { accessKeyId: "a-test", secretAccessKey: "signs-with-anything" };
 
-export interface AwsRequest {
+interface AwsRequest {
   readonly operation: string;
   readonly body: Readonly<Record<string, unknown>>;
 }
