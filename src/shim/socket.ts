@@ -1,0 +1,143 @@
+import { randomBytes } from "node:crypto";
+import { chmod, chown, lstat, rename, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import type { Server, Socket } from "node:net";
+import { basename, dirname, join } from "node:path";
+
+import { StartError, systemCodeOf } from "./errors.ts";
+
+export interface SocketSettings {
+  /** Absolute. */
+  readonly path: string;
+  /** As `chmod` takes it. */
+  readonly mode: number;
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+const CONNECT_TIMEOUT_MS = 1_000;
+const MAX_PATH_BYTES = 107;
+const SHORTEST_HIDDEN_NAME = 6;
+
+/**
+ * A unix socket that appears under its name complete: bound under a hidden name beside it, given its owner and rights
+ * there, and renamed into place. So nobody ever sees it with wider rights, it replaces a stale one in one step, and
+ * Node, which on closing removes the name it bound, removes nobody else's.
+ */
+export class SocketListener {
+  readonly path: string;
+  readonly #server: Server;
+  readonly #inode: bigint;
+
+  private constructor(path: string, server: Server, inode: bigint) {
+    this.path = path;
+    this.#server = server;
+    this.#inode = inode;
+  }
+
+  /** @throws StartError `SocketInUse`, `SocketUnusable` */
+  static async open(settings: SocketSettings, accept: (connection: Socket) => void): Promise<SocketListener> {
+    const { path } = settings;
+    await requireFree(path);
+    const hidden = hiddenNameOf(path);
+    const server = createServer({ allowHalfOpen: false }, accept);
+    try {
+      await bind(server, hidden);
+      if (settings.owner !== undefined) await chown(hidden, settings.owner.uid, settings.owner.gid);
+      await chmod(hidden, settings.mode);
+      const { ino } = await lstat(hidden, { bigint: true });
+      await rename(hidden, path);
+      return new SocketListener(path, server, ino);
+    } catch (error) {
+      server.close();
+      await rm(hidden, { force: true }).catch(() => undefined);
+      throw unusable(path, error);
+    }
+  }
+
+  /** Accepts no more, and takes the name away unless somebody else has it by now. Connections go on. */
+  async close(): Promise<void> {
+    this.#server.close();
+    try {
+      const { ino } = await lstat(this.path, { bigint: true });
+      if (ino === this.#inode) await rm(this.path, { force: true });
+    } catch {
+      // Gone already, or its folder is.
+    }
+  }
+}
+
+/** A stale socket may be replaced; a live one, or what is no socket, may not. */
+async function requireFree(path: string): Promise<void> {
+  let stats;
+  try {
+    stats = await lstat(path);
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return;
+    throw unusable(path, error);
+  }
+  if (!stats.isSocket()) {
+    throw new StartError(
+      "SocketUnusable",
+      `${path} exists and is not a socket: move it away, or listen elsewhere`,
+    );
+  }
+  const outcome = await tryToConnect(path);
+  if (outcome === "ECONNREFUSED" || outcome === "ENOENT") return;
+  if (outcome === "connected" || outcome === "EAGAIN") {
+    throw new StartError(
+      "SocketInUse",
+      `${path} is in use: another shim, or another plugin, answers there. Stop it first`,
+    );
+  }
+  throw new StartError("SocketUnusable", `${path} exists and cannot be tried (${outcome})`);
+}
+
+function tryToConnect(path: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const settle = (outcome: string): void => {
+      socket.destroy();
+      resolve(outcome);
+    };
+    // A full backlog keeps a caller waiting: somebody is there.
+    socket.setTimeout(CONNECT_TIMEOUT_MS, () => settle("connected"));
+    socket.once("connect", () => settle("connected"));
+    socket.once("error", (error) => settle(systemCodeOf(error)));
+  });
+}
+
+/** As long as the name itself, so that it fits wherever that fits. */
+function hiddenNameOf(path: string): string {
+  const length = Math.max(basename(path).length, SHORTEST_HIDDEN_NAME);
+  const name = `.${randomBytes(length).toString("hex")}`.slice(0, length);
+  const hidden = join(dirname(path), name);
+  if (Buffer.byteLength(hidden) <= MAX_PATH_BYTES) return hidden;
+  throw new StartError("SocketUnusable", `${path} is too long for a socket: choose a shorter folder`);
+}
+
+/** Node creates the file before `listen` returns, so the umask of the process is narrowed for no longer than that. */
+function bind(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    const umask = process.umask(0o177);
+    try {
+      server.listen(path, () => {
+        server.off("error", reject);
+        server.on("error", () => undefined); // a failed accept is the caller's to repeat
+        resolve();
+      });
+    } finally {
+      process.umask(umask);
+    }
+  });
+}
+
+function unusable(path: string, error: unknown): StartError {
+  if (error instanceof StartError) return error;
+  const code = systemCodeOf(error);
+  const advice =
+    code === "ENOENT"
+      ? `the folder ${dirname(path)} does not exist: make it, readable by its owner alone`
+      : `it cannot be made (${code})`;
+  return new StartError("SocketUnusable", `${path}: ${advice}`, { cause: error });
+}

@@ -1,0 +1,104 @@
+import { randomBytes, randomUUID } from "node:crypto";
+
+import { MAX_KUBERNETES_CIPHERTEXT_BYTES } from "../wire/limits.ts";
+import type { KekStatus } from "../wire/messages.ts";
+import { asCallError } from "./broker.ts";
+import type { BrokerClient } from "./client.ts";
+import { jittered } from "./clock.ts";
+import type { Clock } from "./clock.ts";
+import { envelopeOf } from "./envelope-answer.ts";
+import { KmsError, StartError } from "./errors.ts";
+import type { Standing } from "./standing.ts";
+
+/** Longer than a broker remembers what it read (30 s), so that two polls are two readings. */
+const INTERVAL_MS = 40_000;
+const INTERVAL_SPREAD = 0.1;
+/** Long enough to get past a silent broker to the next one. */
+const POLL_TIMEOUT_MS = 5_000;
+const FIRST_RETRY_MS = 100;
+const RETRY_AFTER_SUCCESS_MS = 1_000;
+const MAX_RETRY_BEFORE_SUCCESS_MS = 5_000;
+const PROBE_BYTES = 32;
+
+export interface StatusPollerOptions {
+  readonly client: BrokerClient;
+  readonly standing: Standing;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/**
+ * Asks the brokers for the KEK's status: quickly until the first answer, then every 40 s, sooner again after a
+ * failure. Where only a wrap can tell more it wraps 32 random bytes, which the broker logs as a probe.
+ */
+export class StatusPoller {
+  readonly #options: StatusPollerOptions;
+  #answered = false;
+  #failures = 0;
+
+  constructor(options: StatusPollerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs until the signal aborts.
+   * @throws StartError `DirectModeUnfit` when the first answer says that envelopes are too large for kube-apiserver
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#poll(signal);
+      try {
+        await this.#options.clock.sleep(this.#pause(), signal);
+      } catch {
+        return;
+      }
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    const { client, standing, clock } = this.#options;
+    try {
+      const status = await client.status({ deadline: clock.now() + POLL_TIMEOUT_MS, signal });
+      if (!this.#answered) refuseLargeEnvelopes(status);
+      this.#answered = true;
+      this.#failures = 0;
+      standing.pollSucceeded(status);
+    } catch (error) {
+      if (error instanceof StartError) throw error;
+      if (signal.aborted) return;
+      this.#failures += 1;
+      standing.pollFailed(asCallError(error));
+      return;
+    }
+    if (standing.wantsProbe) await this.#probe(signal);
+  }
+
+  async #probe(signal: AbortSignal): Promise<void> {
+    const { client, standing, clock } = this.#options;
+    const limits = { deadline: clock.now() + POLL_TIMEOUT_MS, signal };
+    try {
+      const answer = await client.wrap(randomBytes(PROBE_BYTES), `probe-${randomUUID()}`, limits);
+      envelopeOf(answer);
+      standing.probed(answer.keyId);
+    } catch (error) {
+      if (!signal.aborted) standing.probeFailed(error instanceof KmsError ? error : asCallError(error));
+    }
+  }
+
+  #pause(): number {
+    const { random } = this.#options;
+    if (this.#failures === 0) return jittered(INTERVAL_MS, INTERVAL_SPREAD, random);
+    const first = this.#answered ? RETRY_AFTER_SUCCESS_MS : FIRST_RETRY_MS;
+    const longest = this.#answered ? INTERVAL_MS : MAX_RETRY_BEFORE_SUCCESS_MS;
+    return jittered(Math.min(longest, first * 2 ** (this.#failures - 1)), 0.2, random);
+  }
+}
+
+function refuseLargeEnvelopes({ name, maxCiphertext }: KekStatus): void {
+  if (maxCiphertext <= MAX_KUBERNETES_CIPHERTEXT_BYTES) return;
+  throw new StartError(
+    "DirectModeUnfit",
+    `mode direct cannot use the KEK ${name}: its envelopes take up to ${maxCiphertext} bytes, and kube-apiserver ` +
+      `stores at most ${MAX_KUBERNETES_CIPHERTEXT_BYTES}. Give the KEK fewer members, or smaller RSA keys.`,
+  );
+}
