@@ -1,0 +1,44 @@
+import { MAX_BODY_BYTES } from "../wire/limits.ts";
+import { orAbort } from "./deadline.ts";
+import { BrokerProblem } from "./problem.ts";
+
+/**
+ * The body's bytes, read once and counted while they come: `Content-Length` may be absent or lie.
+ * @throws BrokerProblem `PayloadTooLarge`, or `Validation` when it does not arrive whole within the signal's time.
+ */
+export async function readBody(request: Request, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  const bytes = new Uint8Array(MAX_BODY_BYTES);
+  let size = 0;
+  try {
+    for (;;) {
+      const { done, value } = await orAbort(reader.read(), signal);
+      if (done) return bytes.slice(0, size);
+      if (size + value.length > MAX_BODY_BYTES) throw tooLarge();
+      bytes.set(value, size);
+      size += value.length;
+    }
+  } catch (cause) {
+    reader.cancel().catch(() => {});
+    if (cause instanceof BrokerProblem) throw cause;
+    throw new BrokerProblem("Validation", "The body did not arrive whole and in time: send it again.", {
+      cause,
+    });
+  }
+}
+
+/** @throws BrokerProblem `UnsupportedMediaType` unless the body is said to be JSON. */
+export function requireJson(contentType: string | undefined): void {
+  const [essence = ""] = (contentType ?? "").split(";");
+  if (essence.trim().toLowerCase() === "application/json") return;
+  throw new BrokerProblem("UnsupportedMediaType", "Send the body as Content-Type: application/json.");
+}
+
+function tooLarge(): BrokerProblem {
+  return new BrokerProblem(
+    "PayloadTooLarge",
+    `The body is over ${MAX_BODY_BYTES} bytes: this service wraps keys, not data.`,
+  );
+}

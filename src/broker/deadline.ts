@@ -1,0 +1,59 @@
+/** An end to waiting. `clear` it when the work is done: timers of finished requests would else pile up. */
+export interface Deadline {
+  readonly signal: AbortSignal;
+  /** Milliseconds left, 0 when past. */
+  remaining(): number;
+  clear(): void;
+}
+
+/** Why a deadline's signal aborts. */
+export class OutOfTime extends Error {
+  override readonly name = "OutOfTime";
+}
+
+/** Aborts after `ms`, or with the outer signal. By hand: AbortSignal.any and timeout keep what they hold alive. */
+export function startDeadline(ms: number, outer?: AbortSignal): Deadline {
+  const controller = new AbortController();
+  const end = performance.now() + ms;
+  const abort = (): void => controller.abort(new OutOfTime("out of time"));
+  const timer = setTimeout(abort, ms);
+  outer?.addEventListener("abort", abort, { once: true });
+  if (outer?.aborted === true) abort();
+  return {
+    signal: controller.signal,
+    remaining: () => Math.max(0, end - performance.now()),
+    clear: () => {
+      clearTimeout(timer);
+      outer?.removeEventListener("abort", abort);
+    },
+  };
+}
+
+/**
+ * The promise's result, or a rejection with OutOfTime once the signal aborts, whichever is first. What loses goes on by itself; its
+ * failure is nobody's any more.
+ */
+export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(new OutOfTime("out of time", { cause: signal.reason }));
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+/** Whether the promise settled, well or not, within `ms`. Never rejects. */
+export async function settlesWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const deadline = startDeadline(ms);
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  try {
+    return await orAbort(settled, deadline.signal);
+  } catch {
+    return false;
+  } finally {
+    deadline.clear();
+  }
+}

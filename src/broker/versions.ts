@@ -1,0 +1,116 @@
+import { ProviderError, type KeyProvider } from "../kms/key-provider.ts";
+import type { MEMBER_STATES } from "../wire/messages.ts";
+import { orAbort, startDeadline } from "./deadline.ts";
+import type { Log } from "./log.ts";
+import { timeCall } from "./member.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** How long a reading is believed: below the shim's 40 s between polls, so that two polls are two readings. */
+const REMEMBER_MS = 30_000;
+/** The most time for one reading of all members; providers end sooner by themselves. */
+const READING_MS = 1000;
+
+export type MemberState = (typeof MEMBER_STATES)[number];
+
+/** What is known of a member. */
+export interface MemberReading {
+  readonly state: MemberState;
+  /** As last read; or, while the member cannot be read, as last used. */
+  readonly version: string | undefined;
+}
+
+/** Versions of members' keys, as far as this instance has seen them. Survives reloads: a member's name is forever. */
+export interface Versions {
+  /**
+   * What is known now, read anew if the last reading is too old. Callers at the same time share one reading; at the
+   * signal's end the answer is what is known by then.
+   */
+  read(
+    kek: string,
+    providers: ReadonlyMap<string, KeyProvider>,
+    signal: AbortSignal,
+    requestId: string,
+  ): Promise<ReadonlyMap<string, MemberReading>>;
+  /** What is known, without asking anybody. */
+  known(kek: string): ReadonlyMap<string, MemberReading>;
+  /** A wrap used this version. It counts only while the member cannot be read: clouds seal with old versions for hours. */
+  used(kek: string, member: string, version: string): void;
+}
+
+interface Entry {
+  readonly members: Map<string, MemberReading>;
+  /** When the last reading began, in milliseconds since the epoch. */
+  startedAt: number;
+  reading?: Promise<void>;
+}
+
+export interface VersionsDeps {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+export function createVersions(deps: VersionsDeps): Versions {
+  const keks = new Map<string, Entry>();
+  const entryOf = (kek: string): Entry => {
+    const entry = keks.get(kek) ?? { members: new Map(), startedAt: Number.NEGATIVE_INFINITY };
+    keks.set(kek, entry);
+    return entry;
+  };
+
+  return {
+    known: (kek) => entryOf(kek).members,
+
+    used: (kek, member, version) => {
+      const { members } = entryOf(kek);
+      const last = members.get(member);
+      if (last?.state === "available") return;
+      members.set(member, { state: last?.state ?? "unknown", version });
+    },
+
+    read: async (kek, providers, signal, requestId) => {
+      const entry = entryOf(kek);
+      const age = deps.now() - entry.startedAt;
+      // One that outlives its own limit was dropped with the request that began it: Workers do that.
+      if (age > 2 * READING_MS) delete entry.reading;
+      const isNew = [...providers.keys()].some((member) => !entry.members.has(member));
+      if (entry.reading === undefined && (isNew || age >= REMEMBER_MS)) {
+        entry.startedAt = deps.now();
+        entry.reading = readAll(deps, kek, providers, entry, requestId);
+      }
+      if (entry.reading !== undefined) await orAbort(entry.reading, signal).catch(() => {});
+      return entry.members;
+    },
+  };
+}
+
+/** Never rejects. */
+async function readAll(
+  deps: VersionsDeps,
+  kek: string,
+  providers: ReadonlyMap<string, KeyProvider>,
+  entry: Entry,
+  requestId: string,
+): Promise<void> {
+  const deadline = startDeadline(READING_MS);
+  const readOne = async ([member, provider]: readonly [string, KeyProvider]): Promise<void> => {
+    const finish = timeCall(deps.metrics, { kek, member, call: "version" });
+    try {
+      const call = { signal: deadline.signal, requestId };
+      const version = await orAbort(provider.currentVersion(call), deadline.signal);
+      finish("ok");
+      entry.members.set(member, { state: "available", version });
+    } catch (error) {
+      const code =
+        error instanceof ProviderError ? error.code : deadline.signal.aborted ? "Timeout" : "Internal";
+      finish(code);
+      deps.log({ level: "warn", event: "member-failed", kek, member, result: code, requestId });
+      const state = code === "KeyUnavailable" ? "disabled" : "unavailable";
+      entry.members.set(member, { state, version: entry.members.get(member)?.version });
+    }
+  };
+  await Promise.all([...providers].map(readOne));
+  deadline.clear();
+  delete entry.reading;
+}
