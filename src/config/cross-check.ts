@@ -1,0 +1,143 @@
+import type { ShapeIssue } from "../wire/issue.ts";
+import { keyMaterial } from "./node-jwk.ts";
+import type { BrokerConfig } from "./schema.ts";
+import { hostOf, isLoopbackHost, portOf } from "./values.ts";
+
+/** What the place where the broker runs adds to its configuration. */
+export interface CheckOptions {
+  /** Accept development keys whatever the file says: `kek-broker dev`. */
+  readonly allowDevelopmentKeys: boolean;
+  /** Whether `listen`, `private` and `tls` are used: on Node, not on Workers or Lambda. */
+  readonly listens: boolean;
+}
+
+/** Names that exist, even where what they stand for is broken and told elsewhere. */
+export interface KnownNames {
+  readonly keks: ReadonlySet<string>;
+  /** Node names by cluster. */
+  readonly clusters: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** What spans KEKs, clusters and the place it runs; a single KEK or cluster is checked by its own schema. */
+export function crossCheck(config: BrokerConfig, known: KnownNames, options: CheckOptions): ShapeIssue[] {
+  return [
+    ...(options.listens ? checkAddresses(config) : []),
+    ...(options.allowDevelopmentKeys || config.allowDevelopmentKeys ? [] : checkDevelopmentKeys(config)),
+    ...checkReferences(config, known),
+    ...checkIdentities(config),
+  ];
+}
+
+function checkAddresses({ listen, private: internal, tls }: BrokerConfig): ShapeIssue[] {
+  const issues: ShapeIssue[] = [];
+  if (tls === undefined && !isLoopbackHost(hostOf(listen))) {
+    const message =
+      "is plain HTTP beyond this machine: give tls, or listen on loopback behind a proxy that speaks TLS";
+    issues.push({ path: ["listen"], message });
+  }
+  if (
+    portOf(listen) !== 0 &&
+    portOf(listen) === portOf(internal) &&
+    overlap(hostOf(listen), hostOf(internal))
+  ) {
+    issues.push({ path: ["private"], message: "is the same address as listen" });
+  }
+  return issues;
+}
+
+function overlap(one: string, other: string): boolean {
+  const isAny = (host: string): boolean => host === "0.0.0.0" || host === "[::]";
+  return one === other || isAny(one) || isAny(other);
+}
+
+function checkDevelopmentKeys({ keks }: BrokerConfig): ShapeIssue[] {
+  return Object.entries(keks).flatMap(([kek, { members }]) =>
+    Object.entries(members).flatMap(([member, { local, awsKms }]) => {
+      const path = ["keks", kek, "members", member];
+      const issues: ShapeIssue[] = [];
+      if (local !== undefined) {
+        const message =
+          "holds its key in this file: for development only, and then with allowDevelopmentKeys: true";
+        issues.push({ path: [...path, "local"], message });
+      }
+      if (awsKms?.endpoint !== undefined && !isEncryptedOrLocal(awsKms.endpoint)) {
+        issues.push({ path: [...path, "awsKms", "endpoint"], message: "must be https outside this machine" });
+      }
+      return issues;
+    }),
+  );
+}
+
+function isEncryptedOrLocal(endpoint: string): boolean {
+  const { protocol, hostname } = new URL(endpoint);
+  return protocol === "https:" || isLoopbackHost(hostname);
+}
+
+function checkReferences({ clusters, revoked }: BrokerConfig, known: KnownNames): ShapeIssue[] {
+  const issues: ShapeIssue[] = [];
+  for (const [name, { allow }] of Object.entries(clusters)) {
+    for (const [index, { kek }] of allow.entries()) {
+      if (known.keks.has(kek)) continue;
+      issues.push({ path: ["clusters", name, "allow", index, "kek"], message: "is not one of keks" });
+    }
+  }
+  // A name that nobody has would be a kill switch that kills nothing.
+  for (const [index, subject] of revoked.entries()) {
+    const [cluster = "", node] = subject.split("/");
+    const nodes = known.clusters.get(cluster);
+    const path = ["revoked", index];
+    if (nodes === undefined) {
+      issues.push({ path, message: "is not one of clusters (revoke by its name there, not by its id)" });
+    } else if (node !== undefined && !nodes.has(node)) {
+      issues.push({ path, message: "is not one of that cluster's nodes" });
+    }
+  }
+  return issues;
+}
+
+interface Claim {
+  readonly path: readonly PropertyKey[];
+  /** Equal for two claims that must not both be. */
+  readonly claim: string;
+  readonly what: "id" | "key" | "issuer and subject";
+  /** A cluster, or `cluster/node`. */
+  readonly owner: string;
+}
+
+/** One principal is one cluster, and one id is one cluster. */
+function checkIdentities(config: BrokerConfig): ShapeIssue[] {
+  const first = new Map<string, Claim>();
+  return claimsOf(config).flatMap((claim) => {
+    const { path, what, owner } = claim;
+    const other = first.get(claim.claim);
+    first.set(claim.claim, other ?? claim);
+    // One key twice in one node is told by the cluster's own schema.
+    if (other === undefined || (what === "key" && other.owner === owner)) return [];
+    return [{ path, message: `is the ${what} of ${other.owner} too` }];
+  });
+}
+
+function claimsOf({ clusters }: BrokerConfig): Claim[] {
+  return Object.entries(clusters).flatMap(([name, { id, nodes, identities }]): Claim[] => {
+    const path = ["clusters", name];
+    const keys = Object.entries(nodes).flatMap(([node, { jwks }]) =>
+      jwks.keys.map((jwk, index): Claim => ({
+        path: [...path, "nodes", node, "jwks", "keys", index],
+        claim: JSON.stringify(["key", keyMaterial(jwk)]),
+        what: "key",
+        owner: `${name}/${node}`,
+      })),
+    );
+    const subjects = identities.map(({ oidc }, index): Claim => ({
+      path: [...path, "identities", index, "oidc"],
+      claim: JSON.stringify(["subject", oidc.issuer, oidc.subject]),
+      what: "issuer and subject",
+      owner: name,
+    }));
+    return [
+      { path: [...path, "id"], claim: JSON.stringify(["id", id]), what: "id", owner: name },
+      ...keys,
+      ...subjects,
+    ];
+  });
+}
