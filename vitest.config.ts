@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "cli", "runtime"];
+const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "cli", "runtime", "portable"];
 
 /** Projects by what they need: `unit` and `conformance` run on Node alone, the others on what `npm run test:real` sets up. */
 export default defineConfig({
@@ -20,6 +20,14 @@ export default defineConfig({
           name: "vectors",
           include: ["test/vectors/**/*.test.ts"],
           testTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "fuzz",
+          include: ["test/fuzz/**/*.test.ts"],
+          testTimeout: 600_000,
+          hookTimeout: 120_000,
         },
       },
       {

@@ -151,7 +151,7 @@ function matrix() {
 
 /** What `npm run test:real` needs beyond Node, into the cache; fails naming what is missing. */
 function provision() {
-  const needs = { python3: "Python 3.10 or newer with venv", go: "Go 1.26 or newer", openssl: "OpenSSL" };
+  const needs = { python3: "Python 3.11 or newer with venv", go: "Go 1.26 or newer" };
   const missing = Object.keys(needs).filter(
     (tool) => spawnSync("sh", ["-c", `command -v ${tool}`]).status !== 0,
   );

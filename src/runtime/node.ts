@@ -1,0 +1,133 @@
+import { randomBytes } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { readFile } from "node:fs/promises";
+import { unwatchFile, watchFile } from "node:fs";
+
+import { createBroker, createPrivateApp } from "../broker/app.ts";
+import { logLine, type LogEvent } from "../broker/log.ts";
+import type { BrokerConfig } from "../config/schema.ts";
+import { DocumentError } from "../wire/document.ts";
+import { createAppendRecorder } from "./append-recorder.ts";
+import { loadConfig, usesDevelopmentKeys, type LoadedConfig } from "./broker-state.ts";
+import { openLineFile, streamLineWriter, type LineWriter } from "./line-writer.ts";
+import { listen } from "./listen.ts";
+import { createPrometheusMetrics } from "./prometheus.ts";
+
+export interface BrokerOptions {
+  readonly configPath: string;
+  /** Whether development keys need no `allowDevelopmentKeys`. */
+  readonly development: boolean;
+  /** Takes log lines. */
+  readonly print: (line: string) => void;
+  /** Instead of what the file says. */
+  readonly override?: Partial<Pick<BrokerConfig, "listen" | "private" | "audit">>;
+}
+
+export interface RunningBroker {
+  readonly url: string;
+  readonly privateUrl: string;
+  /** Loads the configuration again; a broken one changes nothing, and is told. */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Longer than a request can take. */
+const DRAIN_MS = 3_000;
+/** Stat polling survives the symlink swap of a mounted ConfigMap, where inotify loses the file. */
+const WATCH_INTERVAL_MS = 1_000;
+
+/**
+ * Runs the broker on Node.
+ * @throws DocumentError for a configuration with mistakes; the system's error for a file or address.
+ */
+export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
+  const log = (event: LogEvent): void => options.print(logLine(event, Date.now()));
+  const load = async (previous?: LoadedConfig): Promise<LoadedConfig> =>
+    loadConfig(
+      await readFile(options.configPath, "utf8"),
+      { allowDevelopmentKeys: options.development, listens: true },
+      previous,
+    );
+  let loaded = await load();
+  const settings = { ...loaded.state.config, ...options.override };
+  const metrics = createPrometheusMetrics();
+  const writer = await openAudit(settings.audit);
+  const recorder = createAppendRecorder(writer, () => log({ level: "error", event: "audit-outcome-lost" }));
+  const deps = {
+    state: () => loaded.state,
+    now: Date.now,
+    random: (bytes: number) => new Uint8Array(randomBytes(bytes)),
+    recorder,
+    log,
+    metrics,
+    resolve: addressesOf,
+  };
+  const broker = createBroker(deps);
+  const publicServer = await listen((request) => broker.fetch(request), settings.listen, settings.tls);
+  const privateApp = createPrivateApp({
+    ...deps,
+    metricsText: () => metrics.text(),
+    metricsType: metrics.contentType,
+  });
+  const privateServer = await listen((request) => privateApp.fetch(request), settings.private);
+
+  const tellKeys = (): void => {
+    if (usesDevelopmentKeys(loaded.state.config)) log({ level: "warn", event: "development-keys" });
+  };
+  const reload = async (): Promise<void> => {
+    await writer.reopen();
+    try {
+      const next = await load(loaded);
+      const changed = next.state.digest !== loaded.state.digest;
+      loaded = next;
+      if (settings.tls !== undefined) publicServer.reloadTls(settings.tls);
+      metrics.count("kek_broker_config_reloads_total", { result: changed ? "ok" : "unchanged" });
+      log({ level: "info", event: "config-loaded", config: next.state.digest });
+      tellKeys();
+    } catch (error) {
+      metrics.count("kek_broker_config_reloads_total", { result: "refused" });
+      log({ level: "error", event: "config-refused", error: reasonOf(error) });
+    }
+  };
+  // One after the other: a reload that began later must not be overtaken by one that began earlier.
+  let reloading = Promise.resolve();
+  const queueReload = (): Promise<void> => (reloading = reloading.then(reload));
+  const watched = [options.configPath, ...(settings.tls === undefined ? [] : Object.values(settings.tls))];
+  const onChange = (): void => void queueReload();
+  for (const file of watched) watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, onChange);
+
+  tellKeys();
+  log({
+    level: "info",
+    event: "listening",
+    url: publicServer.url,
+    privateUrl: privateServer.url,
+    config: loaded.state.digest,
+  });
+  return {
+    url: publicServer.url,
+    privateUrl: privateServer.url,
+    reload: queueReload,
+    close: async () => {
+      log({ level: "info", event: "stopping" });
+      for (const file of watched) unwatchFile(file, onChange);
+      await publicServer.close(DRAIN_MS);
+      await privateServer.close(0);
+      await reloading;
+      await writer.close();
+    },
+  };
+}
+
+function openAudit(audit: BrokerConfig["audit"]): Promise<LineWriter> {
+  return "file" in audit ? openLineFile(audit.file) : Promise.resolve(streamLineWriter(process.stdout));
+}
+
+async function addressesOf(host: string): Promise<string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof DocumentError) return error.message;
+  return error instanceof Error && "code" in error ? String(error.code) : "the file could not be used";
+}
