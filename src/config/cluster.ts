@@ -14,7 +14,8 @@ const Node = z.strictObject({
 /** Loose: issuers add fields, and what signs is checked when used. */
 const IssuerJwk = z
   .looseObject({ kty: z.enum(["RSA", "EC", "OKP"]) })
-  .refine((key) => !("d" in key), "must be a public key: remove its private parts");
+  .refine((key) => !("d" in key), "must be a public key: remove its private parts")
+  .meta({ title: "public JWK" });
 
 const OidcIdentity = z.strictObject({
   oidc: z

@@ -30,7 +30,9 @@ const OkpJwk = z.strictObject({
 });
 
 /** A node's public key: EC P-256 for ES256, Ed25519 for EdDSA. Strict, so that a private key (`d`) is refused. */
-export const NodeJwk = z.discriminatedUnion("kty", [EcJwk, OkpJwk]);
+export const NodeJwk = z
+  .discriminatedUnion("kty", [EcJwk, OkpJwk])
+  .meta({ title: "public JWK, EC P-256 or Ed25519" });
 export type NodeJwk = z.infer<typeof NodeJwk>;
 
 /** Equal for equal keys, whatever they are called. */
