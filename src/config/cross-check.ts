@@ -11,11 +11,14 @@ export interface CheckOptions {
   readonly listens: boolean;
 }
 
-/** Names that exist, even where what they stand for is broken and told elsewhere. */
+/**
+ * Names that exist, even where what they stand for is broken and told elsewhere; `undefined` where nobody can say,
+ * because the whole map is.
+ */
 export interface KnownNames {
-  readonly keks: ReadonlySet<string>;
+  readonly keks: ReadonlySet<string> | undefined;
   /** Node names by cluster. */
-  readonly clusters: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly clusters: ReadonlyMap<string, ReadonlySet<string> | undefined> | undefined;
 }
 
 /** What spans KEKs, clusters and the place it runs; a single KEK or cluster is checked by its own schema. */
@@ -74,25 +77,28 @@ function isEncryptedOrLocal(endpoint: string): boolean {
 }
 
 function checkReferences({ clusters, revoked }: BrokerConfig, known: KnownNames): ShapeIssue[] {
-  const issues: ShapeIssue[] = [];
-  for (const [name, { allow }] of Object.entries(clusters)) {
-    for (const [index, { kek }] of allow.entries()) {
-      if (known.keks.has(kek)) continue;
-      issues.push({ path: ["clusters", name, "allow", index, "kek"], message: "is not one of keks" });
-    }
-  }
-  // A name that nobody has would be a kill switch that kills nothing.
-  for (const [index, subject] of revoked.entries()) {
+  const grants = Object.entries(clusters).flatMap(([name, { allow }]) =>
+    allow.map(({ kek }, index) => ({ kek, path: ["clusters", name, "allow", index, "kek"] })),
+  );
+  const unknown = grants.filter(({ kek }) => known.keks?.has(kek) === false);
+  return [
+    ...unknown.map(({ path }) => ({ path, message: "is not one of keks" })),
+    ...checkRevoked(revoked, known.clusters),
+  ];
+}
+
+/** A name that nobody has would be a kill switch that kills nothing. */
+function checkRevoked(revoked: readonly string[], clusters: KnownNames["clusters"]): ShapeIssue[] {
+  if (clusters === undefined) return [];
+  return revoked.flatMap((subject, index) => {
     const [cluster = "", node] = subject.split("/");
-    const nodes = known.clusters.get(cluster);
     const path = ["revoked", index];
-    if (nodes === undefined) {
-      issues.push({ path, message: "is not one of clusters (revoke by its name there, not by its id)" });
-    } else if (node !== undefined && !nodes.has(node)) {
-      issues.push({ path, message: "is not one of that cluster's nodes" });
+    if (!clusters.has(cluster)) {
+      return [{ path, message: "is not one of clusters (revoke by its name there, not by its id)" }];
     }
-  }
-  return issues;
+    if (node === undefined || clusters.get(cluster)?.has(node) !== false) return [];
+    return [{ path, message: "is not one of that cluster's nodes" }];
+  });
 }
 
 interface Claim {

@@ -143,7 +143,7 @@ function* mistakesIn(kek: Kek): Generator<[PropertyKey[], string]> {
   } else if (kek.threshold > 1) {
     yield [["threshold"], "more than 1 is not built yet"];
   }
-  if (kek.minThreshold > kek.threshold)
+  if (kek.minThreshold > Math.max(1, kek.threshold))
     yield [["minThreshold"], "is more than threshold: nothing sealed now would open"];
   if (kek.wrapQuorum === undefined) return;
   if (kek.wrapQuorum < kek.threshold)

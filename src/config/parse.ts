@@ -21,39 +21,51 @@ export function parseBrokerConfig(text: string, options: ParseOptions): BrokerCo
   throw new DocumentError(issues.sort((one, other) => (one.line ?? 0) - (other.line ?? 0)));
 }
 
+/** In place of fields that are broken: values that no check has anything to say about. */
+const STAND_INS: Readonly<Record<string, unknown>> = {
+  audience: "https://kek.invalid",
+  listen: "127.0.0.1:0",
+  private: "127.0.0.1:0",
+  tls: { certFile: "-", keyFile: "-" },
+  allowDevelopmentKeys: true,
+};
+
 /**
  * The configuration without the fields, KEKs and clusters that are broken, so that what spans the others is told in
  * the same run.
  */
 function salvage(value: unknown, broken: readonly ShapeIssue[]): BrokerConfig | undefined {
   if (!isMap(value)) return undefined;
-  // An audience is needed for the shape; no check that spans fields looks at it.
-  const kept: Record<string, unknown> = { ...value, audience: "https://kek.invalid" };
+  const kept: Record<string, unknown> = { ...value };
   for (const { path } of broken) {
     const [field, name] = path.map(String);
     if (field === undefined) return undefined;
     const entries = kept[field];
-    if ((field === "keks" || field === "clusters") && name !== undefined && isMap(entries)) {
-      kept[field] = without(entries, name);
-    } else if (field !== "audience") {
-      delete kept[field];
-    }
+    const isEntry = (field === "keks" || field === "clusters") && name !== undefined;
+    kept[field] = isEntry && isMap(entries) ? without(entries, name) : STAND_INS[field];
   }
-  const shape = parseShape(BrokerConfig, kept);
+  const shape = parseShape(BrokerConfig, dropAbsent(kept));
   return shape.ok ? shape.data : undefined;
 }
 
+function dropAbsent(map: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(map).filter(([, value]) => value !== undefined));
+}
+
 function namesIn(value: unknown): KnownNames {
-  const clusters = entriesOf(fieldOf(value, "clusters"));
-  return {
-    keks: new Set(entriesOf(fieldOf(value, "keks")).map(([name]) => name)),
-    clusters: new Map(
-      clusters.map(([name, cluster]) => [
-        name,
-        new Set(entriesOf(fieldOf(cluster, "nodes")).map(([node]) => node)),
-      ]),
-    ),
-  };
+  const keks = namesOf(fieldOf(value, "keks"));
+  const clusters = fieldOf(value, "clusters");
+  if (clusters !== undefined && !isMap(clusters)) return { keks, clusters: undefined };
+  const nodes = Object.entries(clusters ?? {}).map(
+    ([name, cluster]) => [name, isMap(cluster) ? namesOf(fieldOf(cluster, "nodes")) : undefined] as const,
+  );
+  return { keks, clusters: new Map(nodes) };
+}
+
+/** None if the map is left out, unknown if something else is in its place. */
+function namesOf(map: unknown): ReadonlySet<string> | undefined {
+  if (map === undefined) return new Set();
+  return isMap(map) ? new Set(Object.keys(map)) : undefined;
 }
 
 function without(map: Record<string, unknown>, name: string): Record<string, unknown> {
@@ -62,10 +74,6 @@ function without(map: Record<string, unknown>, name: string): Record<string, unk
 
 function fieldOf(value: unknown, field: string): unknown {
   return isMap(value) && Object.hasOwn(value, field) ? value[field] : undefined;
-}
-
-function entriesOf(value: unknown): [string, unknown][] {
-  return isMap(value) ? Object.entries(value) : [];
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

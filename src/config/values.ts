@@ -8,7 +8,7 @@ const ADDRESS = /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$/;
 
 export const Address = z
   .string()
-  .regex(ADDRESS, "write an address as HOST:PORT, an IPv6 host in brackets")
+  .regex(ADDRESS, { error: "write an address as HOST:PORT, an IPv6 host in brackets", abort: true })
   .refine((text) => portOf(text) <= 65_535, "the port is at most 65535");
 
 /** The port of an `Address`. */

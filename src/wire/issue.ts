@@ -77,7 +77,7 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
         ? `must be ${oneOf(issue.options)}`
         : undefined;
     case "too_small":
-      return `must ${bound(issue.origin)} at least ${issue.minimum}${unit(issue.origin)}`;
+      return `must ${bound(issue.origin)} ${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}${unit(issue.origin)}`;
     case "too_big":
       return `must ${bound(issue.origin)} at most ${issue.maximum}${unit(issue.origin)}`;
     case "custom":
