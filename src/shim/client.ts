@@ -13,7 +13,7 @@ import { isBrokersOwn, verdictOf, worseOf } from "./verdict.ts";
 
 /** Kept back so that our answer reaches the caller before its deadline. */
 const ANSWER_MARGIN_MS = 50;
-/** A broker that is not the last one gets at least this, however many wait behind it. */
+/** A broker that is not the last one gets at least this, or two thirds of all there is, however many wait behind it. */
 const MIN_SHARE_MS = 1_000;
 const FIRST_BACKOFF_MS = 60;
 const MAX_BACKOFF_MS = 1_000;
@@ -140,7 +140,7 @@ export class BrokerClient {
 /** The time one of several brokers gets, so that a silent one leaves some for the rest. */
 function shareOf(remainingMs: number, brokers: number): number {
   const usable = remainingMs - ANSWER_MARGIN_MS;
-  const share = brokers === 1 ? usable : Math.max(MIN_SHARE_MS, usable / brokers);
+  const share = brokers === 1 ? usable : Math.max(usable / brokers, Math.min(MIN_SHARE_MS, (usable * 2) / 3));
   return Math.min(share, usable, MAX_TIMEOUT_MS + NETWORK_MARGIN_MS);
 }
 

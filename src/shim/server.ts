@@ -118,16 +118,16 @@ export class KmsServer {
       const caller = { remainingMs: remainingMs(call.getDeadline()), signal: gone.signal };
       void (async () => {
         try {
-          if (call.request === undefined)
-            throw new KmsError("BadRequest", `not a ${name}Request in protobuf`);
-          const message = await answer(call.request, caller);
+          const { parsed } = call.request;
+          if (parsed === undefined) throw new KmsError("BadRequest", `not a ${name}Request in protobuf`);
+          const message = await answer(parsed, caller);
           if (!ended) end(status.OK);
           callback(null, message);
         } catch (error) {
           const { code, details } = refusalOf(error);
           if (!ended) {
             end(code);
-            this.#report(name, call.request, error, details);
+            this.#report(name, call.request.parsed, error, details);
           }
           callback({ code, details });
         }
@@ -137,15 +137,24 @@ export class KmsServer {
   }
 
   #report(method: string, request: object | undefined, error: unknown, detail: string): void {
-    const code = error instanceof BrokerCallError || error instanceof KmsError ? error.code : "Internal";
+    const known = error instanceof BrokerCallError || error instanceof KmsError;
+    const code = known ? error.code : "Internal";
     const uid =
       request !== undefined && "uid" in request && typeof request.uid === "string" ? request.uid : "";
-    this.#options.log("warn", "request failed", { method, code, detail, uid });
+    this.#options.log(known ? "warn" : "error", "request failed", {
+      method,
+      code,
+      detail: known ? detail : placeOf(error),
+      uid,
+    });
   }
 }
 
-/** `undefined`: not such a message. */
-type Parsed<Request extends DescMessage> = MessageShape<Request> | undefined;
+/** grpc-js would answer a message that does not parse INTERNAL, as if it were our fault. */
+interface Parsed<Request extends DescMessage> {
+  /** `undefined`: not such a message. */
+  readonly parsed: MessageShape<Request> | undefined;
+}
 
 function methodOf<Request extends DescMessage, Response extends DescMessage>(
   name: string,
@@ -160,9 +169,9 @@ function methodOf<Request extends DescMessage, Response extends DescMessage>(
     responseDeserialize: () => create(response),
     requestDeserialize: (bytes) => {
       try {
-        return fromBinary(request, bytes);
+        return { parsed: fromBinary(request, bytes) };
       } catch {
-        return undefined;
+        return { parsed: undefined };
       }
     },
     responseSerialize: (message) => {
@@ -183,4 +192,11 @@ function refusalOf(error: unknown): { code: status; details: string } {
     return { code: grpcStatusOf(error.code), details: error.message };
   }
   return { code: status.INTERNAL, details: "the shim failed: its log tells more" };
+}
+
+/** Where a defect showed, without its message: that may quote what was being worked on. */
+function placeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "a defect";
+  const frame = error.stack?.split("\n").find((line) => /^\s+at /.test(line)) ?? "";
+  return `a defect: ${error.name}${frame.replace(/^\s+/, " ")}`;
 }
