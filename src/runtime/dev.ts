@@ -1,14 +1,18 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { stringify } from "yaml";
 
 import { parseShimConfig } from "../shim/config.ts";
-import { startShim } from "../shim/shim.ts";
+import { startShim, type RunningShim } from "../shim/shim.ts";
 import { startBroker } from "./node.ts";
 import { DEV_AUDIENCE, DEV_CLUSTER, DEV_KEK, DEV_NODE, openDevFolder, type DevFolder } from "./dev/folder.ts";
 import { connectKms } from "./dev/kms-client.ts";
 import { howToUse, type Transcript } from "./dev/words.ts";
+
+/** Everything is on this machine: longer means that something is wrong. */
+const START_MS = 15_000;
 
 export interface DevOptions {
   /** Where everything is kept. */
@@ -64,8 +68,7 @@ export async function startDev({ dir, port, print }: DevOptions): Promise<Runnin
       log.end();
     };
     try {
-      const early = await Promise.race([shim.ready, shim.stopped]);
-      if (early !== undefined) throw early;
+      await firstOk(shim, folder.log);
       const transcript = await roundTrip(folder.socket);
       const lines = howToUse({
         folder,
@@ -85,6 +88,22 @@ export async function startDev({ dir, port, print }: DevOptions): Promise<Runnin
     await broker.close();
     log.end();
     throw cause;
+  }
+}
+
+async function firstOk(shim: RunningShim, log: string): Promise<void> {
+  const late = new AbortController();
+  const tooLate = setTimeout(START_MS, undefined, { signal: late.signal }).then(() => {
+    throw new Error(
+      `the shim was not ready within ${START_MS / 1000} s (${shim.healthz()}): ${log} tells more`,
+    );
+  });
+  try {
+    const ended = await Promise.race([shim.ready, shim.stopped, tooLate]);
+    if (ended !== undefined) throw ended;
+  } finally {
+    late.abort();
+    await tooLate.catch(() => {});
   }
 }
 

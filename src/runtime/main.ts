@@ -19,9 +19,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     .addHelpText("after", "\nExamples:\n  kek-broker serve --config /etc/kek-broker/broker.yaml")
     .action(async ({ config }) => {
       const { startBroker } = await import("./node.ts");
+      const stopped = untilStopped();
       const broker = await startBroker({ configPath: config, development: false, print: printLine });
       process.on("SIGHUP", () => void broker.reload());
-      await untilStopped();
+      await stopped;
       await broker.close();
     });
 
@@ -45,8 +46,9 @@ export async function main(argv: readonly string[]): Promise<void> {
     )
     .action(async ({ dir, port }) => {
       const { startDev } = await import("./dev.ts");
+      const stopped = untilStopped();
       const dev = await startDev({ dir, port, print: printLine });
-      await untilStopped();
+      await stopped;
       await dev.close();
     });
 
@@ -81,9 +83,12 @@ function indent(text: string): string {
   return text.replace(/^/gm, "  ");
 }
 
-/** A second signal ends the process at once. */
+/**
+ * Listens from now on, before there is anything to leave behind. Later signals change nothing: stopping takes seconds at most, and a Ctrl-C reaches this process twice when npm
+ * passes it on.
+ */
 function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
   });
 }
