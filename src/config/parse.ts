@@ -17,8 +17,7 @@ export function parseBrokerConfig(text: string, options: ParseOptions): BrokerCo
   const usable = shape.ok ? shape.data : salvage(source.value, broken);
   const crossed = usable === undefined ? [] : crossCheck(usable, namesIn(source.value), options);
   if (shape.ok && crossed.length === 0) return shape.data;
-  const issues = [...broken, ...crossed].map(({ path, message }) => source.issueAt(path, message));
-  throw new DocumentError(issues.sort((one, other) => (one.line ?? 0) - (other.line ?? 0)));
+  throw new DocumentError([...broken, ...crossed].map(({ path, message }) => source.issueAt(path, message)));
 }
 
 /** In place of fields that are broken: values that no check has anything to say about. */

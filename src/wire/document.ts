@@ -9,9 +9,12 @@ export type { Issue } from "./issue.ts";
 /** A configuration file that cannot be used, with every mistake in it. */
 export class DocumentError extends Error {
   override readonly name = "DocumentError";
+  /** In the order of the file. */
+  /** In the order of the text. */
   readonly issues: readonly Issue[];
 
-  constructor(issues: readonly Issue[]) {
+  constructor(found: readonly Issue[]) {
+    const issues = [...found].sort((one, other) => (one.line ?? 0) - (other.line ?? 0));
     super(issues.map(formatIssue).join("\n"));
     this.issues = issues;
   }
@@ -55,7 +58,8 @@ export function readDocument(text: string): SourceDocument {
     uniqueKeys: true,
     stringKeys: true,
     prettyErrors: false,
-    logLevel: "silent",
+    // "silent" would read the first of several documents and drop the others without a word.
+    logLevel: "error",
   });
   const mistakes = [...document.errors, ...document.warnings];
   if (mistakes.length > 0) {

@@ -8,9 +8,6 @@ import { BrokerConfig } from "../../src/config/schema.ts";
 import { parseShimConfig, ShimConfig } from "../../src/shim/config.ts";
 import { fieldsOf, tableOf } from "./reference.ts";
 
-/** `UPDATE_DOCS=1` writes what is compared. */
-const updates = process.env["UPDATE_DOCS"] === "1";
-
 const page = fileURLToPath(new URL("../../docs/configuration.md", import.meta.url));
 const schemaFile = fileURLToPath(new URL("../../docs/broker-config.schema.json", import.meta.url));
 
@@ -19,10 +16,8 @@ describe("docs/configuration.md", () => {
     ["broker", BrokerConfig],
     ["shim", ShimConfig],
   ])("has every field of the %s's file as the schema has it", (file, schema) => {
-    const text = readFileSync(page, "utf8");
-    const current = withSection(text, file, tableOf(fieldsOf(schema)));
-    if (updates) writeFileSync(page, current);
-    else expect(text, "run UPDATE_DOCS=1 npx vitest run --project unit test/config").toBe(current);
+    const current = withSection(readFileSync(page, "utf8"), file, tableOf(fieldsOf(schema)));
+    expect(committed(page, current)).toBe(current);
   });
 
   it.each([
@@ -52,10 +47,15 @@ describe("docs/configuration.md", () => {
 describe("docs/broker-config.schema.json", () => {
   it("is what kekctl config schema prints", () => {
     const current = `${JSON.stringify(brokerConfigJsonSchema(), null, 2)}\n`;
-    if (updates) writeFileSync(schemaFile, current);
-    else expect(readFileSync(schemaFile, "utf8")).toBe(current);
+    expect(committed(schemaFile, current)).toBe(current);
   });
 });
+
+/** What is in the file; `UPDATE_DOCS=1 npx vitest run --project unit test/config` writes it first. */
+function committed(path: string, current: string): string {
+  if (process.env["UPDATE_DOCS"] === "1") writeFileSync(path, current);
+  return readFileSync(path, "utf8");
+}
 
 /** Puts the table between the page's two marks for it. */
 function withSection(text: string, file: string, table: string): string {

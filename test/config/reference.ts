@@ -88,18 +88,10 @@ function typeOf(schema: Schema): string {
   const alternatives = alternativesOf(schema);
   if (alternatives.length > 0) return [...new Set(alternatives.map(typeOf))].join(" or ");
   if (isSchema(schema.items)) return `list of ${typeOf(schema.items)}`;
-  switch (schema.type) {
-    case "string":
-      return textTypeOf(schema);
-    case "integer":
-      return `whole number${rangeOf(schema)}`;
-    case "boolean":
-      return "true or false";
-    case "object":
-      return isSchema(schema.additionalProperties) ? "names with values" : "fields";
-    default:
-      return schema.type ?? "any";
-  }
+  if (schema.type === "string") return textTypeOf(schema);
+  if (schema.type === "integer") return `whole number${rangeOf(schema)}`;
+  if (schema.type === "object") return isSchema(schema.additionalProperties) ? "names with values" : "fields";
+  return schema.type === "boolean" ? "true or false" : String(schema.type);
 }
 
 function textTypeOf({ pattern, format }: Schema): string {
