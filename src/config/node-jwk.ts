@@ -1,9 +1,8 @@
 import * as z from "zod";
 
 /** 32 bytes, base64url without stray bits at its end: one text for each key. */
-const coordinate = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/, "must be 32 bytes in base64url without padding");
+const COORDINATE = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
+const coordinate = z.string().regex(COORDINATE, "must be 32 bytes in base64url without padding");
 
 const kid = z.string().min(1).max(128).optional();
 const use = z.literal("sig").optional();
@@ -45,6 +44,7 @@ const P = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn;
 const B = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 
 function isOnP256(x: string, y: string): boolean {
+  if (!COORDINATE.test(x) || !COORDINATE.test(y)) return true; // told already
   const [a, b] = [integerOf(x), integerOf(y)];
   return a < P && b < P && (b * b - (a * a * a - 3n * a + B)) % P === 0n;
 }
