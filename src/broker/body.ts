@@ -2,31 +2,35 @@ import { MAX_BODY_BYTES } from "../wire/limits.ts";
 import { orAbort } from "./deadline.ts";
 import { BrokerProblem } from "./problem.ts";
 
+/** A body that is too large is still read to here, so that its sender, done sending, reads why it was refused. */
+const DRAINED_BYTES = 8 * MAX_BODY_BYTES;
+
 /**
  * The body's bytes, read once and counted while they come: `Content-Length` may be absent or lie.
  * @throws BrokerProblem `PayloadTooLarge`, or `Validation` when it does not arrive whole within the signal's time.
  */
 export async function readBody(request: Request, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
   if (request.body === null) return new Uint8Array();
+  if (Number(request.headers.get("content-length") ?? 0) > DRAINED_BYTES) throw tooLarge();
   const reader = request.body.getReader();
   const bytes = new Uint8Array(MAX_BODY_BYTES);
   let size = 0;
   try {
-    for (;;) {
+    while (size <= DRAINED_BYTES) {
       const { done, value } = await orAbort(reader.read(), signal);
-      if (done) return bytes.slice(0, size);
-      if (size + value.length > MAX_BODY_BYTES) throw tooLarge();
-      bytes.set(value, size);
+      if (done) break;
+      if (size + value.length <= MAX_BODY_BYTES) bytes.set(value, size);
       size += value.length;
     }
   } catch (cause) {
     reader.cancel().catch(() => {});
-    if (cause instanceof BrokerProblem) throw cause;
     throw new BrokerProblem("Validation", "The body did not arrive whole and in time: send it again.", {
       cause,
     });
   }
+  if (size <= MAX_BODY_BYTES) return bytes.slice(0, size);
+  if (size > DRAINED_BYTES) reader.cancel().catch(() => {});
+  throw tooLarge();
 }
 
 /** @throws BrokerProblem `UnsupportedMediaType` unless the body is said to be JSON. */

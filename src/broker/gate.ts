@@ -11,7 +11,7 @@ import { timeoutOf, type RequestContext } from "./request-context.ts";
 
 /**
  * Lets a request through to its operation: authenticated, within its rates, authorized, its body read. What an
- * unknown caller costs is bounded: one body of 8 KiB and at most four signatures.
+ * unknown caller costs is bounded: 64 KiB of body, drained, and at most four signatures.
  */
 export function gate(operation: Operation, services: BrokerServices): MiddlewareHandler<BrokerEnv> {
   return async (c, next) => {
@@ -34,8 +34,9 @@ async function admit(
   services: BrokerServices,
 ): Promise<void> {
   const { config } = context.state;
-  const token = readToken(c.req.header("authorization"));
+  // The body first, even of a request that will be refused: some runtimes reset a connection with an unread one.
   const body = await readBody(c.req.raw, context.deadline.signal);
+  const token = readToken(c.req.header("authorization"));
   const presented = { token, method: c.req.method, path: pathAsSent(c.req.url), body };
   const principal = await authenticate(presented, context, services);
   c.set("principal", principal);

@@ -50,9 +50,9 @@ export const wrapRoute = createRoute({
   operationId: "wrap",
   summary: "Seal a DEK under a KEK, for the caller's cluster",
   security,
-  request: { params, headers, body: jsonBody(WrapRequest.openapi("WrapRequest")) },
+  request: { params, headers, body: jsonBody(named("WrapRequest", WrapRequest)) },
   responses: {
-    200: json("The sealed DEK.", WrapResponse.openapi("WrapResponse")),
+    200: json("The sealed DEK.", named("WrapResponse", WrapResponse)),
     ...problems([...CALLER_CODES, ...BODY_CODES, ...ACT_CODES]),
   },
 });
@@ -63,9 +63,9 @@ export const unwrapRoute = createRoute({
   operationId: "unwrap",
   summary: "Open a DEK that the caller's cluster had sealed; may be repeated",
   security,
-  request: { params, headers, body: jsonBody(UnwrapRequest.openapi("UnwrapRequest")) },
+  request: { params, headers, body: jsonBody(named("UnwrapRequest", UnwrapRequest)) },
   responses: {
-    200: json("The DEK.", UnwrapResponse.openapi("UnwrapResponse")),
+    200: json("The DEK.", named("UnwrapResponse", UnwrapResponse)),
     ...problems([
       ...CALLER_CODES,
       ...BODY_CODES,
@@ -84,7 +84,7 @@ export const statusRoute = createRoute({
   security,
   request: { params, headers },
   responses: {
-    200: json("The KEK as this instance sees it.", KekStatus.openapi("KekStatus")),
+    200: json("The KEK as this instance sees it.", named("KekStatus", KekStatus)),
     ...problems([...CALLER_CODES]),
   },
 });
@@ -110,6 +110,11 @@ export const openapiRoute = createRoute({
 
 /** By the operation that a caller must be allowed. */
 export const KEK_ROUTES = { wrap: wrapRoute, unwrap: unwrapRoute, status: statusRoute } as const;
+
+/** A copy, because zod gives `openapi` only to schemas made after the library was loaded, and wire's may be older. */
+function named<Schema extends z.ZodType>(name: string, schema: Schema): Schema {
+  return schema.clone().openapi(name);
+}
 
 function json<Schema extends z.ZodType>(description: string, schema: Schema) {
   return { description, content: { "application/json": { schema } } };
