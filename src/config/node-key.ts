@@ -9,9 +9,19 @@ export type NodeKeyAlgorithm = (typeof NODE_KEY_ALGORITHMS)[number];
 /** A node's new key, both halves as JWK (RFC 7517) with the key's RFC 7638 thumbprint as `kid`. */
 export interface NewNodeKey {
   /** What the file named by the shim's `identity.nodeKey` holds. */
-  readonly privateKey: NodeJwk & { readonly d: string };
+  readonly privateKey: PublicJwk & { readonly d: string };
   /** What the broker's configuration holds. */
-  readonly publicKey: NodeJwk;
+  readonly publicKey: PublicJwk;
+}
+
+interface PublicJwk {
+  readonly kty: string;
+  readonly crv: string;
+  readonly x: string;
+  /** EC only. */
+  readonly y?: string;
+  readonly kid: string;
+  readonly alg: NodeKeyAlgorithm;
 }
 
 /** Makes the key pair that a node signs its requests with. */
@@ -25,6 +35,6 @@ export async function makeNodeKey(alg: NodeKeyAlgorithm): Promise<NewNodeKey> {
     key.kty === "EC"
       ? { kty: key.kty, crv: key.crv, x: key.x, y: key.y }
       : { kty: key.kty, crv: key.crv, x: key.x };
-  const publicKey = NodeJwk.parse({ ...bare, kid: await calculateJwkThumbprint(bare), alg });
+  const publicKey = { ...bare, kid: await calculateJwkThumbprint(bare), alg };
   return { publicKey, privateKey: { ...publicKey, d: z.string().parse(d) } };
 }

@@ -1,6 +1,6 @@
 import { DocumentError, type Issue } from "../../src/wire/document.ts";
 import { parseBrokerConfig, type ParseOptions } from "../../src/config/parse.ts";
-import type { BrokerConfig, BrokerConfigInput } from "../../src/config/schema.ts";
+import type { BrokerConfig } from "../../src/config/schema.ts";
 
 /** Public keys from the RFCs: 7517 appendix A.1, 7515 appendix A.3, 8037 appendix A.2. */
 export const KEYS = {
@@ -75,7 +75,11 @@ export function mistakesIn(value: unknown, options: Partial<ParseOptions> = {}):
 }
 
 /** The smallest configuration that can wrap, to be spoiled. */
-export function small(): BrokerConfigInput & Required<Pick<BrokerConfigInput, "keks" | "clusters">> {
+export function small(): {
+  audience: string;
+  keks: Record<string, unknown>;
+  clusters: Record<string, unknown>;
+} {
   return {
     audience: "https://kek.example.com",
     keks: { prod: { members: { aws: { awsKms: { keyArn: ARN } } } } },

@@ -15,16 +15,18 @@ import {
 const LOCAL_KEY = `${"A".repeat(43)}=`;
 const NAME_RULE = "use 1 to 40 lower-case letters, digits or hyphens, with no hyphen at either end";
 
-/** Sets the value at a path, or removes it when `undefined`. */
+/** `small` with another value at a path; without any when that is `undefined`. */
 function spoil(path: string, value: unknown): unknown {
-  const config: unknown = structuredClone(small());
-  const steps = path.split(" ");
-  const last = steps.pop() ?? "";
-  let at = config as Record<string, unknown>;
-  for (const step of steps) at = (at[step] ??= {}) as Record<string, unknown>;
-  if (value === undefined) delete at[last];
-  else at[last] = value;
-  return config;
+  return withValue(small(), path.split(" "), value);
+}
+
+function withValue(target: unknown, [step, ...rest]: readonly string[], value: unknown): unknown {
+  if (step === undefined) return value;
+  const copy = structuredClone(target ?? {});
+  if (typeof copy === "object" && copy !== null) {
+    Reflect.set(copy, step, withValue(Reflect.get(copy, step), rest, value));
+  }
+  return copy;
 }
 
 const KEK = "keks prod";
