@@ -65,7 +65,7 @@ export const UnwrapResponse = z.object({
 });
 export type UnwrapResponse = z.infer<typeof UnwrapResponse>;
 
-export const KEK_STATES = ["ACTIVE", "DEGRADED", "UNAVAILABLE"] as const;
+const KEK_STATES = ["ACTIVE", "DEGRADED", "UNAVAILABLE"] as const;
 export const MEMBER_STATES = ["available", "unavailable", "disabled", "unknown"] as const;
 export const MEMBER_USES = ["both", "unwrap"] as const;
 

@@ -28,7 +28,7 @@ function without(values: Record<string, unknown>): Record<string, unknown> {
 }
 
 /** Signs a node assertion over one request, in this suite's own words: it shares no code with shim or broker. */
-export async function signAssertion(
+async function signAssertion(
   node: NodeIdentity,
   audience: string,
   method: string,

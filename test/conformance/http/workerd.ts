@@ -12,7 +12,7 @@ import type { BrokerTarget } from "./suite.ts";
 const run = promisify(execFile);
 
 /** Bundles the Worker exactly as `wrangler deploy` would, into a folder of its own. */
-export async function bundleWorker(folder: string): Promise<string> {
+async function bundleWorker(folder: string): Promise<string> {
   await run(
     process.execPath,
     ["node_modules/wrangler/bin/wrangler.js", "deploy", "--dry-run", "--minify", "--outdir", folder],
