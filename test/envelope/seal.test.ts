@@ -163,6 +163,11 @@ describe("the quorum", () => {
     expect(names(error.failures)).toEqual(away);
   });
 
+  test("is one at least, whatever is asked", async () => {
+    const away = unreachable(fakeMember("azure", { symmetric: false }));
+    expect(await codeOf(sealFor({ members: [away], wrapQuorum: 0 }))).toBe("Unavailable");
+  });
+
   test("needs a symmetric wrap where the KEK has a symmetric member", async () => {
     const members = [unreachable(fakeMember("aws")), fakeMember("azure", { symmetric: false })];
     expect(await codeOf(sealFor({ members }))).toBe("Unavailable");

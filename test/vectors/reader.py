@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second implementation of docs/envelope.md, written from that page: reads the vectors, opens, refuses and seals.
+"""A second implementation of docs/envelope.md, apart from the first: reads the vectors, opens, refuses and seals.
 
     python reader.py envelope-v1.json
 

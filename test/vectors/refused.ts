@@ -179,6 +179,13 @@ async function inHead(): Promise<readonly NegativeVector[]> {
   const lone = (changed: object) => ({ members: [{ ...aws, ...changed }] });
   const plain = rawHead(base);
   const withoutThreshold = rawHead({ version: 1, kek: KEK, cluster: CLUSTER, keyId: KEY_ID, members: [aws] });
+  const withShares = rawHead({
+    version: 1,
+    kek: KEK,
+    cluster: CLUSTER,
+    keyId: KEY_ID,
+    members: [{ ...aws, share: 1 }],
+  });
   const many = (count: number) =>
     Array.from({ length: count }, (_, index) => ({ ...aws, name: `aws-${index}` }));
   const longAgo = { ...base, kek: "a".repeat(41) };
@@ -249,6 +256,7 @@ async function inHead(): Promise<readonly NegativeVector[]> {
     ),
     await ruleBroken("a share where the threshold is 1", lone({ share: 1 })),
     await bytesChanged("no threshold", withoutThreshold),
+    await bytesChanged("no threshold, with shares", withShares),
     await ruleBroken("a threshold above its members", {
       threshold: 3,
       members: [
