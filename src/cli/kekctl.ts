@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 
 import { CommandError, EXIT, type ExitCode, type Terminal } from "./terminal.ts";
+import { packageVersion } from "./version.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -32,6 +33,7 @@ export async function kekctl(args: readonly string[], terminal: Terminal): Promi
 function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Command {
   const program = new Command("kekctl")
     .description("The command line of kek-broker, for platform teams and auditors.")
+    .version(packageVersion())
     .addHelpText("after", EXIT_CODES);
   configure(program, terminal);
   addConfig(program, terminal, end);

@@ -28,7 +28,10 @@ export async function newNode(
   await writeNew(out, `${JSON.stringify(privateKey, null, 2)}\n`);
   const entry = { jwks: { keys: [publicKey] }, ...(notAfter === undefined ? {} : { notAfter }) };
   terminal.out(stringify({ clusters: { [cluster]: { nodes: { [node]: entry } } } }));
-  terminal.err(`The private key is in ${out}. Add the above to the broker's configuration.\n`);
+  terminal.err(
+    `The private key is in ${out}: it stays on the node, and identity.nodeKey in the shim's configuration names it.\n` +
+      "Merge the above into the broker's configuration and see what kekctl config check says of it.\n",
+  );
 }
 
 function requireValid(option: string, schema: typeof Name | typeof Instant, value: string): void {
