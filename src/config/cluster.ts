@@ -2,7 +2,7 @@ import * as z from "zod";
 
 import { Name } from "../wire/name.ts";
 import { keyMaterial, NodeJwk } from "./node-jwk.ts";
-import { HttpsUrl, Instant, named } from "./values.ts";
+import { HttpsUrl, Instant, named, spanning } from "./values.ts";
 
 const Node = z.strictObject({
   jwks: z
@@ -71,11 +71,21 @@ const ClusterShape = z.strictObject({
 });
 export type Cluster = z.infer<typeof ClusterShape>;
 
-export const Cluster = ClusterShape.superRefine((cluster, context) => {
-  for (const [path, message] of mistakesIn(cluster)) context.addIssue({ code: "custom", path, message });
-});
+const SPANNED = ["id", "nodes", "allow", "mayOpen"] as const;
 
-function* mistakesIn({ id, nodes, allow, mayOpen }: Cluster): Generator<[PropertyKey[], string]> {
+export const Cluster = ClusterShape.superRefine(
+  (cluster, context) => {
+    for (const [path, message] of mistakesIn(cluster)) context.addIssue({ code: "custom", path, message });
+  },
+  spanning(...SPANNED),
+);
+
+function* mistakesIn({
+  id,
+  nodes,
+  allow,
+  mayOpen,
+}: Pick<Cluster, (typeof SPANNED)[number]>): Generator<[PropertyKey[], string]> {
   for (const index of repeats(allow.map(({ kek }) => kek))) {
     yield [["allow", index, "kek"], "is granted above: put all operations into one grant"];
   }

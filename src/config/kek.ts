@@ -4,7 +4,7 @@ import { decodeBase64 } from "../wire/base64.ts";
 import { Duration } from "../wire/duration.ts";
 import { MEMBER_USES } from "../wire/messages.ts";
 import { Name } from "../wire/name.ts";
-import { named } from "./values.ts";
+import { isBareUrl, named, spanning } from "./values.ts";
 
 const MAX_MEMBERS = 8;
 
@@ -20,6 +20,7 @@ const AwsKms = z.strictObject({
   endpoint: z
     .url({ protocol: /^https?$/, error: "must be an https:// URL" })
     .max(255)
+    .refine(isBareUrl, "must be a URL without user name, query or fragment")
     .optional()
     .describe(
       "Another endpoint than the region's own: a VPC endpoint, or an emulator. https; http on a loopback address only.",
@@ -126,11 +127,16 @@ const KekShape = z.strictObject({
 });
 export type Kek = z.infer<typeof KekShape>;
 
-export const Kek = KekShape.superRefine((kek, context) => {
-  for (const [path, message] of mistakesIn(kek)) context.addIssue({ code: "custom", path, message });
-});
+const SPANNED = ["threshold", "wrapQuorum", "minThreshold", "members"] as const;
 
-function* mistakesIn(kek: Kek): Generator<[PropertyKey[], string]> {
+export const Kek = KekShape.superRefine(
+  (kek, context) => {
+    for (const [path, message] of mistakesIn(kek)) context.addIssue({ code: "custom", path, message });
+  },
+  spanning(...SPANNED),
+);
+
+function* mistakesIn(kek: Pick<Kek, (typeof SPANNED)[number]>): Generator<[PropertyKey[], string]> {
   const members = Object.values(kek.members);
   const wrapping = members.filter(({ use }) => use === "both").length;
   if (members.length === 0) yield [["members"], "needs at least one member"];

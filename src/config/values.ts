@@ -30,7 +30,12 @@ export function isLoopbackHost(host: string): boolean {
 export const HttpsUrl = z
   .url({ protocol: /^https$/, error: "must be an https:// URL" })
   .max(255)
-  .regex(/^[^?#@\s]*$/, "must be a URL without user name, query or fragment");
+  .refine(isBareUrl, "must be a URL without user name, query or fragment");
+
+/** Whether a URL is without user, query and fragment. */
+export function isBareUrl(text: string): boolean {
+  return /^[^?#@\s]*$/.test(text);
+}
 
 /** RFC 3339; a bare date is its 00:00Z. Parsed to milliseconds since the epoch. */
 export const Instant = z
@@ -50,4 +55,20 @@ export function named<Value extends z.ZodType>(value: Value) {
 
 function withoutPrototype<Value>(map: Record<string, Value>): Record<string, Value> {
   return Object.assign<Record<string, Value>, Record<string, Value>>(Object.create(null), map);
+}
+
+/**
+ * For a check that spans these fields: it runs whatever else is wrong beside them, so that all mistakes are told at
+ * once, and not when one of them holds another kind of value than the check expects.
+ */
+export function spanning(...fields: readonly string[]) {
+  const spanned = new Set<PropertyKey | undefined>([undefined, ...fields]);
+  return {
+    when: ({ issues }: z.core.ParsePayload): boolean =>
+      issues.every((issue) => isSound(issue) || !spanned.has(issue.path?.[0])),
+  };
+}
+
+function isSound({ code, continue: goesOn }: z.core.$ZodRawIssue): boolean {
+  return goesOn === true || code === "unrecognized_keys";
 }

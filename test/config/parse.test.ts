@@ -145,6 +145,12 @@ const BROKEN: [name: string, path: string, value: unknown, ...told: string[]][] 
     "keks.prod.members.aws.awsKms.endpoint: must be https outside this machine",
   ],
   [
+    "endpoint with a password",
+    `${MEMBERS} aws awsKms endpoint`,
+    "https://me:secret@kms.example.com",
+    "keks.prod.members.aws.awsKms.endpoint: must be a URL without user name, query or fragment",
+  ],
+  [
     "primary that is not there",
     `${MEMBERS} dev`,
     local("v2", "v1"),
@@ -403,6 +409,25 @@ rates: {}
       "18 clusters.ap.id",
       "20 revoked.0",
       "21 rates",
+    ]);
+  });
+
+  it("tells what spans the fields of a KEK or cluster beside what is wrong in another field of it", () => {
+    const config = small();
+    const prod = Object(config.keks["prod"]);
+    const eu = Object(config.clusters["eu"]);
+    const broken = {
+      ...config,
+      keks: { prod: { ...prod, lease: { maxAge: 10 }, epoch: "1", threshold: 2, thresold: 1 } },
+      clusters: { eu: { ...eu, identities: {}, mayOpen: [{ cluster: "eu", until }] } },
+    };
+    expect(mistakesIn(broken)).toEqual([
+      "keks.prod.lease.maxAge: must be text (put quotes around it)",
+      "keks.prod.epoch: must be a number",
+      "keks.prod.thresold: is not a field here",
+      "keks.prod.threshold: is more than the members with use: both",
+      "clusters.eu.identities: must be a list",
+      "clusters.eu.mayOpen.0.cluster: is this cluster's own id",
     ]);
   });
 
