@@ -14,15 +14,7 @@ export interface NewNodeKey {
   readonly publicKey: PublicJwk;
 }
 
-interface PublicJwk {
-  readonly kty: string;
-  readonly crv: string;
-  readonly x: string;
-  /** EC only. */
-  readonly y?: string;
-  readonly kid: string;
-  readonly alg: NodeKeyAlgorithm;
-}
+type PublicJwk = NodeJwk & { readonly kid: string };
 
 /** Makes the key pair that a node signs its requests with. */
 export async function makeNodeKey(alg: NodeKeyAlgorithm): Promise<NewNodeKey> {
@@ -35,6 +27,7 @@ export async function makeNodeKey(alg: NodeKeyAlgorithm): Promise<NewNodeKey> {
     key.kty === "EC"
       ? { kty: key.kty, crv: key.crv, x: key.x, y: key.y }
       : { kty: key.kty, crv: key.crv, x: key.x };
-  const publicKey = { ...bare, kid: await calculateJwkThumbprint(bare), alg };
+  const kid = await calculateJwkThumbprint(bare);
+  const publicKey = { ...NodeJwk.parse({ ...bare, kid, alg }), kid };
   return { publicKey, privateKey: { ...publicKey, d: z.string().parse(d) } };
 }
