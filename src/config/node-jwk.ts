@@ -4,8 +4,8 @@ import * as z from "zod";
 const COORDINATE = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const coordinate = z.string().regex(COORDINATE, "must be 32 bytes in base64url without padding");
 
-const kid = z.string().min(1).max(128).optional();
-const use = z.literal("sig").optional();
+const kid = z.string().min(1).max(128).exactOptional();
+const use = z.literal("sig").exactOptional();
 
 const EcJwk = z
   .strictObject({
@@ -14,7 +14,7 @@ const EcJwk = z
     x: coordinate,
     y: coordinate,
     kid,
-    alg: z.literal("ES256").optional(),
+    alg: z.literal("ES256").exactOptional(),
     use,
   })
   .refine(({ x, y }) => isOnP256(x, y), "is not a P-256 key: x and y do not belong together");
@@ -24,7 +24,7 @@ const OkpJwk = z.strictObject({
   crv: z.literal("Ed25519"),
   x: coordinate,
   kid,
-  alg: z.enum(["EdDSA", "Ed25519"]).optional(),
+  alg: z.enum(["EdDSA", "Ed25519"]).exactOptional(),
   use,
 });
 
