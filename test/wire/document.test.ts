@@ -174,6 +174,7 @@ describe("what is told of a document", () => {
     ["the whole document", SECRET],
     ["a name in a map", `map: { "${SECRET}": { id: a } }`],
     ["the name of an unknown field", `"${SECRET}": 1`],
+    ["the name of an unknown field, without padding", `${SECRET.replace("=", "")}: 1`],
     ["a name in a map, and a mistake below it", `map: { "${SECRET}": { id: 1, x: 1 } }`],
     ["a __proto__ below it", `"${SECRET}": { __proto__: 1 }`],
     ["a text without an end", `name: "${SECRET}`],
