@@ -1,0 +1,232 @@
+// `npm run bench [-- --quick] [-- --json]`: measures what docs/performance.md tells. Needs Linux and a built dist.
+// Everything is measured in turns, round after round, and each figure is the median over the rounds: compare figures of
+// one run with each other, hardly those of two.
+import { DecryptCommand, KMSClient } from "@aws-sdk/client-kms";
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { Pool } from "undici";
+
+import { coldStart } from "./cold-start.mjs";
+import { CREDENTIALS, KEY_ARN, wrap } from "./fake-aws.mjs";
+import { connect } from "./kms-client.mjs";
+import { killAll, printed, PROGRAMS, residentMb, start } from "./processes.mjs";
+import { markdown } from "./report.mjs";
+import { makeEnvelopes, makeStack, signedUnwrap, UNWRAP } from "./stack.mjs";
+import { load, overRounds, sideBySide } from "./statistics.mjs";
+
+/** More envelopes than the shim's cache holds (8,192), so that one used again in turn is never in it; or than are used. */
+const FULL = {
+  rounds: 5,
+  sliceMs: 500,
+  pairMs: 1_500,
+  loadMs: 10_000,
+  settleMs: 3_000,
+  starts: 5,
+  envelopes: 10_000,
+};
+const QUICK = {
+  rounds: 1,
+  sliceMs: 200,
+  pairMs: 500,
+  loadMs: 2_000,
+  settleMs: 1_000,
+  starts: 1,
+  envelopes: 4_000,
+};
+const FAKE_LATENCY_MS = 5;
+const STREAMS = [1, 8, 64];
+
+const options = new Set(process.argv.slice(2));
+const { rounds, sliceMs, pairMs, loadMs, settleMs, starts, envelopes } = options.has("--quick")
+  ? QUICK
+  : FULL;
+const say = (text) => process.stderr.write(`[bench] ${text}\n`);
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const folder = mkdtempSync(join(tmpdir(), "kek-bench-"));
+const began = performance.now();
+try {
+  const result = await bench();
+  console.log(options.has("--json") ? JSON.stringify(result, null, 2) : markdown(result));
+} finally {
+  killAll();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function bench() {
+  const machine = {
+    node: process.version,
+    cpu: `${cpus().length} × ${cpus()[0].model}`,
+    loadBefore: loadavg()[0],
+    fakeLatencyMs: FAKE_LATENCY_MS,
+    rounds,
+  };
+  const fakeAws = await startOnPort(PROGRAMS.fakeAws(FAKE_LATENCY_MS), "fake-aws.log");
+  const bare = await startOnPort(PROGRAMS.bare(), "bare.log");
+  const stacks = {
+    local: makeStack(folder, "local", fakeAws.url),
+    aws: makeStack(folder, "aws", fakeAws.url),
+  };
+
+  say("cold starts");
+  const cold = await coldStart(stacks, starts);
+  say("resident memory: idle, then after load");
+  const running = [await startStack(stacks.local), await startStack(stacks.aws)];
+  const memory = await measureMemory(running);
+  say(`latency and throughput: ${rounds} rounds and one to warm up`);
+  const client = await makeClient(fakeAws, bare, running);
+  const { calls, pairs } = await measureInRounds(client);
+  client.close();
+  return { machine, calls, pairs, memory, cold, seconds: (performance.now() - began) / 1000 };
+}
+
+async function startOnPort(args, log) {
+  const program = start(args, join(folder, log));
+  const { port } = JSON.parse(await printed(program, /"port"/));
+  return { ...program, url: `http://127.0.0.1:${port}` };
+}
+
+async function startStack(stack) {
+  const broker = await stack.startBroker();
+  const shim = await stack.startShim(broker.url);
+  const kms = connect(shim.socket);
+  await untilOk(kms);
+  return {
+    provider: stack.provider,
+    broker,
+    shim,
+    kms,
+    nextEnvelope: await makeEnvelopes(stack.provider, envelopes),
+  };
+}
+
+async function untilOk(kms) {
+  for (;;) {
+    const { healthz } = await kms.status();
+    if (healthz === "ok") return;
+    await pause(20);
+  }
+}
+
+/** Both stacks at once, eight streams each, half of them misses. */
+async function measureMemory(running) {
+  await pause(settleMs);
+  const read = () =>
+    running.map(({ broker, shim }) => ({ shim: residentMb(shim.pid), broker: residentMb(broker.pid) }));
+  const idle = read();
+  await Promise.all(running.map(({ kms, nextEnvelope }) => load(mix(kms, nextEnvelope), 8, loadMs)));
+  await pause(settleMs);
+  const loaded = read();
+  return running.map(({ provider }, index) => ({ provider, idle: idle[index], afterLoad: loaded[index] }));
+}
+
+function mix(kms, nextEnvelope) {
+  const plaintext = new Uint8Array(32).fill(7);
+  const turns = [
+    () => kms.encrypt({ plaintext }),
+    () => kms.decrypt({ ciphertext: nextEnvelope() }),
+    () => kms.status(),
+    () => kms.decrypt({ ciphertext: nextEnvelope() }),
+  ];
+  let turn = 0;
+  return () => turns[turn++ % turns.length]();
+}
+
+async function makeClient(fakeAws, bare, [local, aws]) {
+  const sdk = new KMSClient({
+    region: "us-east-1",
+    endpoint: fakeAws.url,
+    maxAttempts: 1,
+    credentials: {
+      accessKeyId: CREDENTIALS.AWS_ACCESS_KEY_ID,
+      secretAccessKey: CREDENTIALS.AWS_SECRET_ACCESS_KEY,
+    },
+  });
+  const command = {
+    KeyId: KEY_ARN,
+    CiphertextBlob: new Uint8Array(wrap(new Uint8Array(32))),
+    EncryptionAlgorithm: "SYMMETRIC_DEFAULT",
+    EncryptionContext: { "kek-broker.dev/kek": "prod-secrets", "kek-broker.dev/cluster": "prod-eu-1" },
+  };
+  const pools = { bare: new Pool(bare.url), broker: new Pool(local.broker.url) };
+  const { ciphertext: cached } = await local.kms.encrypt({ plaintext: new Uint8Array(32).fill(7) });
+  return {
+    operations: {
+      Status: () => local.kms.status(),
+      "Decrypt, cached": () => local.kms.decrypt({ ciphertext: cached }),
+      "Encrypt, local KEK": () => local.kms.encrypt({ plaintext: new Uint8Array(32).fill(7) }),
+      "Decrypt, not cached, local KEK": () => local.kms.decrypt({ ciphertext: local.nextEnvelope() }),
+      "Encrypt, AWS SDK": () => aws.kms.encrypt({ plaintext: new Uint8Array(32).fill(7) }),
+      "Decrypt, not cached, AWS SDK": () => aws.kms.decrypt({ ciphertext: aws.nextEnvelope() }),
+    },
+    miss: () => aws.kms.decrypt({ ciphertext: aws.nextEnvelope() }),
+    localMiss: () => local.kms.decrypt({ ciphertext: local.nextEnvelope() }),
+    direct: () => sdk.send(new DecryptCommand(command)),
+    /** Each a call for a request signed beforehand, to the broker or to the bare route. */
+    posts: (pool, count) => {
+      const requests = Array.from({ length: count }, () => signedUnwrap(local.nextEnvelope()));
+      let next = 0;
+      return async () => {
+        const { body, headers } = requests[next++ % count];
+        const answer = await pools[pool].request({ method: "POST", path: UNWRAP, headers, body });
+        const { plaintext } = await answer.body.json();
+        if (answer.statusCode !== 200 || plaintext === undefined) throw new Error(`${answer.statusCode}`);
+      };
+    },
+    close: () => {
+      for (const { kms } of [local, aws]) kms.close();
+      for (const pool of Object.values(pools)) void pool.close();
+      sdk.destroy();
+    },
+  };
+}
+
+async function measureInRounds(client) {
+  const calls = Object.keys(client.operations).flatMap((name) =>
+    STREAMS.map((streams) => ({ name, streams, rounds: [] })),
+  );
+  const pairs = pairsOf(client).map((pair) => ({ ...pair, rounds: [] }));
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const pair of pairs) {
+      const { first, second, count } = await sideBySide(pair.one(), pair.other(), pairMs);
+      if (round > 0) pair.rounds.push({ first, second, difference: first - second, count });
+    }
+    for (const series of calls) {
+      const measured = await load(client.operations[series.name], series.streams, sliceMs);
+      if (round > 0) series.rounds.push(measured);
+    }
+  }
+  return {
+    calls: calls.map(({ name, streams, rounds: all }) => ({ name, streams, ...overRounds(all) })),
+    pairs: pairs.map(({ first, second, goalMs, rounds: all }) => ({
+      names: { first, second },
+      ...(goalMs === undefined ? {} : { goalMs }),
+      ...overRounds(all),
+    })),
+  };
+}
+
+function pairsOf(client) {
+  return [
+    {
+      first: "Decrypt, not cached, AWS SDK, over socket and broker",
+      second: "the same Decrypt by the SDK from the bench itself",
+      goalMs: 1.5,
+      one: () => client.miss,
+      other: () => client.direct,
+    },
+    {
+      first: "POST unwrap at the broker, local KEK",
+      second: "the same POST at a bare route of the same HTTP stack",
+      one: () => client.posts("broker", 2_000),
+      other: () => client.posts("bare", 2_000),
+    },
+    {
+      first: "Decrypt, not cached, local KEK, over socket and broker",
+      second: "POST unwrap at the broker, local KEK",
+      one: () => client.localMiss,
+      other: () => client.posts("broker", 2_000),
+    },
+  ];
+}
