@@ -125,10 +125,9 @@ export const ShimConfig = z
       .default("v2")
       .describe("What Status says: `v2beta1` for Kubernetes 1.27 and 1.28, else `v2`."),
   })
-  .refine((config) => config.identity.nodeKey === undefined || config.node !== undefined, {
+  .refine(({ identity, node }) => identity.nodeKey === undefined || node !== undefined, {
     path: ["node"],
     message: "identity.nodeKey needs the node's name here",
-    when: () => true,
   })
   .transform((config) => ({ ...config, audience: config.audience ?? config.brokers[0] ?? "" }));
 

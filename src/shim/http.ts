@@ -33,7 +33,7 @@ export class HttpEndpoint {
     const server = createServer(
       { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
       (request, response) => {
-        void answer(request, response, options);
+        answer(request, response, options).catch(() => response.destroy());
       },
     );
     try {
@@ -73,7 +73,7 @@ async function answer(
     response.setHeader("allow", "GET, HEAD");
     return reply(405, "GET only\n");
   }
-  switch (new URL(request.url ?? "/", "http://localhost").pathname) {
+  switch (request.url?.split("?", 1)[0] ?? "") {
     case "/livez":
       return reply(200, "ok\n");
     case "/readyz": {

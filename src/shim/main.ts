@@ -82,9 +82,12 @@ async function check(path: string): Promise<number> {
 }
 
 function versionOf(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  const parsed: unknown = JSON.parse(text);
-  const named =
-    typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
-  return typeof named === "string" ? named : "unknown";
+  try {
+    const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === "object" && parsed !== null && "version" in parsed) return String(parsed.version);
+  } catch {
+    // Bundled into one file, away from its package.
+  }
+  return "unknown";
 }

@@ -72,8 +72,9 @@ async function requireFree(path: string): Promise<void> {
   try {
     stats = await lstat(path);
   } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return;
-    throw unusable(path, error);
+    if (systemCodeOf(error) !== "ENOENT") throw unusable(path, error);
+    await requireFolder(path); // a bind that fails for it says EACCES
+    return;
   }
   if (!stats.isSocket()) {
     throw new StartError(
@@ -90,6 +91,14 @@ async function requireFree(path: string): Promise<void> {
     );
   }
   throw new StartError("SocketUnusable", `${path} exists and cannot be tried (${outcome})`);
+}
+
+async function requireFolder(path: string): Promise<void> {
+  try {
+    await lstat(dirname(path));
+  } catch (error) {
+    throw unusable(path, error);
+  }
 }
 
 function tryToConnect(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 
 import { cacheKey, DekCache } from "../../src/shim/cache.ts";
@@ -6,16 +6,9 @@ import { SingleFlight } from "../../src/shim/single-flight.ts";
 
 /** The buffers the cache holds, seen by watching how they are made. */
 function spyOnBuffers(act: () => void): Uint8Array[] {
-  const made: Uint8Array[] = [];
-  const original = Uint8Array.prototype.fill;
-  const spy = vi.spyOn(Uint8Array.prototype, "fill").mockImplementation(function fill(
-    this: Uint8Array,
-    ...args
-  ) {
-    made.push(this);
-    return original.apply(this, args);
-  });
+  const spy = vi.spyOn(Uint8Array.prototype, "fill");
   act();
+  const made = spy.mock.contexts.filter((context) => context instanceof Uint8Array);
   spy.mockRestore();
   return made;
 }

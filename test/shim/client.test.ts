@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { BrokerCallError } from "../../src/shim/errors.ts";
 import type { BrokerCallCode } from "../../src/shim/errors.ts";
@@ -6,7 +6,10 @@ import { PROBLEM_CODES } from "../../src/wire/problem.ts";
 import { makeCertificate } from "./certificate.ts";
 import { FakeBroker, hangsUp, held, refuses, says, staysSilent, truncates } from "./fake-broker.ts";
 import type { Behaviour } from "./fake-broker.ts";
-import { makeClient, startBroker, startBrokers, within } from "./kit.ts";
+import { makeClient, ManualClock, SkippingClock, startBroker, startBrokers, within } from "./kit.ts";
+
+/** For a busy machine; nothing here waits so long. */
+vi.setConfig({ testTimeout: 30_000 });
 
 const DEK = Buffer.from("0123456789abcdef0123456789abcdef");
 
@@ -57,14 +60,15 @@ describe("one broker", () => {
       says(200, { "content-type": "application/json" }, '{"ciphertext":"AAAA","keyId":null,"new":1}'),
     );
     const { client } = makeClient([broker.url]);
-    expect(await client.wrap(DEK, undefined, within(1_000))).toEqual({ ciphertext: "AAAA", keyId: null });
+    expect(await client.wrap(DEK, undefined, within(4_000))).toEqual({ ciphertext: "AAAA", keyId: null });
   });
 
   test.each(PROBLEM_CODES)("its problem %s is told by its code", async (code) => {
     const broker = await startBroker();
     broker.always = refuses(code);
-    const { client } = makeClient([broker.url]);
-    expect(await codeOf(client.status(within(200)))).toBe(code);
+    const clock = new SkippingClock();
+    const { client } = makeClient([broker.url], { clock });
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe(code);
   });
 
   test.each([
@@ -80,8 +84,9 @@ describe("one broker", () => {
       { "content-type": "application/problem+json" },
       '{"code":"Unheard","detail":"x"}',
     );
-    const { client } = makeClient([broker.url]);
-    expect(await codeOf(client.status(within(200)))).toBe(code);
+    const clock = new SkippingClock();
+    const { client } = makeClient([broker.url], { clock });
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe(code);
   });
 
   const JSON_TYPE = { "content-type": "application/json" };
@@ -96,32 +101,41 @@ describe("one broker", () => {
     ["a body cut off", truncates, "Unreachable"],
     ["a connection broken before the act", hangsUp("before"), "Unreachable"],
     ["a connection broken after the act", hangsUp("after"), "Unreachable"],
-    ["silence", staysSilent, "Timeout"],
   ];
   test.each(OTHER_ANSWERS)("%s is an error of its own", async (_name, behaviour, code) => {
     const broker = await startBroker();
     broker.always = behaviour;
-    const { client } = makeClient([broker.url]);
-    expect(await codeOf(client.status(within(300)))).toBe(code);
+    const clock = new SkippingClock();
+    const { client } = makeClient([broker.url], { clock });
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe(code);
     broker.always = undefined;
-    expect(await codeOf(client.status(within(1_000)))).toBe("none");
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe("none");
+  });
+
+  test("silence is Timeout at the deadline", async () => {
+    const broker = await startBroker();
+    broker.always = staysSilent;
+    const { client } = makeClient([broker.url]);
+    expect(await codeOf(client.status(within(300)))).toBe("Timeout");
   });
 
   test("a redirect is not followed", async () => {
     const [broker, elsewhere] = await startBrokers(2);
     broker!.always = says(307, { location: `${elsewhere!.url}/v1/keks/prod-secrets` }, "");
-    const { client } = makeClient([broker!.url]);
-    expect(await codeOf(client.status(within(300)))).toBe("BadAnswer");
+    const clock = new SkippingClock();
+    const { client } = makeClient([broker!.url], { clock });
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe("BadAnswer");
     expect(elsewhere!.count()).toBe(0);
   });
 
   test("a port nobody listens on is Unreachable at once, not at the deadline", async () => {
     const gone = await FakeBroker.start();
     await gone.stop();
-    const { client } = makeClient([gone.url]);
+    const clock = new SkippingClock();
+    const { client } = makeClient([gone.url], { clock });
     const started = performance.now();
-    expect(await codeOf(client.status(within(150)))).toBe("Unreachable");
-    expect(performance.now() - started).toBeLessThan(150);
+    expect(await codeOf(client.status(within(60_000, clock)))).toBe("Unreachable");
+    expect(performance.now() - started).toBeLessThan(5_000);
   });
 
   test("a caller that leaves ends the call", async () => {
@@ -151,9 +165,10 @@ describe("TLS", () => {
     const broker = await FakeBroker.start(tls);
     try {
       const known = makeClient([broker.url], { ca: tls.cert });
-      expect(await codeOf(known.client.status(within(2_000)))).toBe("none");
-      const unknown = makeClient([broker.url]);
-      expect(await codeOf(unknown.client.status(within(300)))).toBe("Unreachable");
+      expect(await codeOf(known.client.status(within(10_000)))).toBe("none");
+      const clock = new SkippingClock();
+      const unknown = makeClient([broker.url], { clock });
+      expect(await codeOf(unknown.client.status(within(5_000, clock)))).toBe("Unreachable");
       expect(unknown.lines.join()).toContain("CERT");
       expect(broker.count()).toBe(1);
     } finally {
@@ -181,7 +196,7 @@ describe("several brokers", () => {
       const [first, second] = await startBrokers(2);
       first!.always = behaviour;
       const { client } = makeClient([first!.url, second!.url]);
-      expect((await client.status(within(2_500))).state).toBe("ACTIVE");
+      expect((await client.status(within(4_000))).state).toBe("ACTIVE");
       expect([first!.count(), second!.count()]).toEqual([1, 1]);
     },
   );
@@ -192,7 +207,7 @@ describe("several brokers", () => {
       const [first, second] = await startBrokers(2);
       first!.always = refuses(code);
       const { client } = makeClient([first!.url, second!.url]);
-      expect(await codeOf(client.status(within(1_000)))).toBe(code);
+      expect(await codeOf(client.status(within(4_000)))).toBe(code);
       expect([first!.count(), second!.count()]).toEqual([1, 0]);
     },
   );
@@ -201,20 +216,25 @@ describe("several brokers", () => {
     const [first, second] = await startBrokers(2);
     first!.always = refuses("AccessDenied");
     second!.always = refuses("AuthenticationFailed");
-    const { client, refusals } = makeClient([first!.url, second!.url]);
-    expect(await codeOf(client.status(within(1_000)))).toBe("AccessDenied");
+    const clock = new SkippingClock();
+    const { client, refusals } = makeClient([first!.url, second!.url], { clock });
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe("AccessDenied");
     expect([first!.count(), second!.count()]).toEqual([1, 1]);
     expect(refusals.count).toBe(2);
     second!.always = hangsUp("before");
-    expect(await codeOf(client.status(within(200)))).toBe("AccessDenied");
+    expect(await codeOf(client.status(within(5_000, clock)))).toBe("AccessDenied");
   });
 
   test("a broken one is not asked first again, until it has cooled down", async () => {
     const [first, second] = await startBrokers(2);
-    first!.always = hangsUp("before");
-    const { client } = makeClient([first!.url, second!.url]);
-    for (let call = 0; call < 20; call++) await client.status(within(2_000));
+    first!.next(hangsUp("before"));
+    const clock = new ManualClock();
+    const { client } = makeClient([first!.url, second!.url], { clock });
+    for (let call = 0; call < 20; call++) await client.status(within(4_000, clock));
     expect([first!.count(), second!.count()]).toEqual([1, 20]);
+    clock.advance(1_000);
+    for (let call = 0; call < 5; call++) await client.status(within(4_000, clock));
+    expect([first!.count(), second!.count()]).toEqual([6, 20]);
   });
 
   test("silence of the first leaves the second its share", async () => {
@@ -223,8 +243,8 @@ describe("several brokers", () => {
     const { client } = makeClient([first!.url, second!.url]);
     const started = performance.now();
     await client.wrap(DEK, undefined, within(3_000));
-    expect(performance.now() - started).toBeLessThan(2_000);
-    expect(Number(second!.calls[0]?.headers["x-timeout-ms"])).toBeGreaterThan(1_000);
+    expect(performance.now() - started).toBeLessThan(2_900);
+    expect(Number(second!.calls[0]?.headers["x-timeout-ms"])).toBeGreaterThan(500);
   });
 });
 
@@ -233,7 +253,7 @@ describe("retries", () => {
     const broker = await startBroker();
     broker.next(hangsUp("before"), refuses("DependencyTimeout"));
     const { client } = makeClient([broker.url]);
-    expect((await client.status(within(2_000))).state).toBe("ACTIVE");
+    expect((await client.status(within(4_000))).state).toBe("ACTIVE");
     expect(broker.count()).toBe(3);
   });
 
@@ -241,7 +261,7 @@ describe("retries", () => {
     const broker = await startBroker();
     broker.always = refuses("Throttled", { "retry-after": "5" });
     const { client } = makeClient([broker.url]);
-    expect(await codeOf(client.status(within(2_000)))).toBe("Throttled");
+    expect(await codeOf(client.status(within(4_000)))).toBe("Throttled");
     expect(broker.count()).toBe(1);
   });
 
@@ -263,7 +283,7 @@ describe("retries", () => {
     const { client } = makeClient([first!.url, second!.url]);
     const started = performance.now();
     expect(await codeOf(client.status(within(700)))).toBe("Internal");
-    expect(performance.now() - started).toBeLessThan(720);
+    expect(performance.now() - started).toBeLessThan(1_400);
   });
 });
 
@@ -285,7 +305,7 @@ describe("a wrong clock", () => {
     broker.next(refuses("ClockSkew"));
     const { walls, identity } = clockedIdentity();
     const { client, lines } = makeClient([broker.url], { identity });
-    expect((await client.status(within(2_000))).state).toBe("ACTIVE");
+    expect((await client.status(within(4_000))).state).toBe("ACTIVE");
     expect(broker.count()).toBe(2);
     expect(walls[0]).toBeLessThan(1_000);
     expect(Math.abs((walls[1] ?? 0) - 3 * HOUR)).toBeLessThan(2_000);
@@ -297,10 +317,10 @@ describe("a wrong clock", () => {
     const { walls, identity } = clockedIdentity();
     const { client, lines } = makeClient([broker.url], { identity });
     broker.clockAhead = -3_000;
-    await client.status(within(2_000));
+    await client.status(within(4_000));
     broker.clockAhead = 25 * HOUR;
-    await client.status(within(2_000));
-    await client.status(within(2_000));
+    await client.status(within(4_000));
+    await client.status(within(4_000));
     expect(Math.max(...walls.map(Math.abs))).toBeLessThan(1_000);
     expect(lines.join("\n")).toContain('"event":"clock too far off"');
   });
@@ -309,7 +329,7 @@ describe("a wrong clock", () => {
     const broker = await startBroker();
     broker.always = refuses("AuthenticationFailed");
     const { client } = makeClient([broker.url]);
-    expect(await codeOf(client.status(within(1_000)))).toBe("AuthenticationFailed");
+    expect(await codeOf(client.status(within(4_000)))).toBe("AuthenticationFailed");
     expect(broker.count()).toBe(1);
   });
 });

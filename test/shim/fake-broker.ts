@@ -3,11 +3,18 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+
+import * as z from "zod";
 
 import type { KekStatus, Operation } from "../../src/wire/messages.ts";
 import { isRetryable, PROBLEM_MEDIA_TYPE, statusOf } from "../../src/wire/problem.ts";
 import type { ProblemCode } from "../../src/wire/problem.ts";
+
+const Content = z.strictObject({
+  plaintext: z.string().optional(),
+  ciphertext: z.string().optional(),
+  uid: z.string().optional(),
+});
 
 export interface RecordedCall {
   readonly operation: Operation;
@@ -54,7 +61,8 @@ export class FakeBroker {
     const server = tls === undefined ? createServer() : createTlsServer(tls);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
+    const address = server.address();
+    const port = typeof address === "object" ? address?.port : undefined;
     return new FakeBroker(server, `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`);
   }
 
@@ -92,7 +100,7 @@ export class FakeBroker {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     try {
-      for await (const chunk of request) chunks.push(chunk as Buffer);
+      for await (const chunk of request) chunks.push(Buffer.from(chunk));
     } catch {
       return; // the caller left
     }
@@ -107,7 +115,7 @@ export class FakeBroker {
 
   #effectOf(call: RecordedCall): unknown {
     if (call.operation === "status") return { ...WORKING_STATUS, keyId: this.keyId, ...this.status };
-    const content = JSON.parse(call.body) as { plaintext?: string; ciphertext?: string };
+    const content = Content.parse(JSON.parse(call.body));
     if (call.operation === "wrap") {
       const ciphertext = this.seal(Buffer.from(content.plaintext ?? "", "base64")).toString("base64");
       return { ciphertext, keyId: this.wrapKeyId === undefined ? this.keyId : this.wrapKeyId };
@@ -145,8 +153,8 @@ function recordOf(request: IncomingMessage, body: string): RecordedCall {
   const path = request.url ?? "";
   const last = path.slice(path.lastIndexOf("/") + 1);
   const operation = last === "wrap" || last === "unwrap" ? last : "status";
-  const content = body === "" ? {} : (JSON.parse(body) as { uid?: string });
-  return { operation, method: request.method ?? "", path, headers: request.headers, body, uid: content.uid };
+  const { uid } = body === "" ? { uid: undefined } : Content.parse(JSON.parse(body));
+  return { operation, method: request.method ?? "", path, headers: request.headers, body, uid };
 }
 
 export const works: Behaviour = ({ effect, response }) => {
@@ -195,7 +203,7 @@ export function held(): { behaviour: Behaviour; release: () => void } {
 
 /** Announces more than it sends, then breaks off. */
 export const truncates: Behaviour = ({ effect, response }) => {
-  const body = JSON.stringify(effect());
+  const body = JSON.stringify(effect() ?? {});
   response.writeHead(200, { "content-type": "application/json", "content-length": String(body.length) });
   response.write(body.slice(0, body.length / 2), () => response.destroy());
 };

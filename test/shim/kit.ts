@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
 import { BrokerClient } from "../../src/shim/client.ts";
+import type { CallLimits } from "../../src/shim/client.ts";
 import { systemClock } from "../../src/shim/clock.ts";
 import type { Clock } from "../../src/shim/clock.ts";
 import { parseShimConfig } from "../../src/shim/config.ts";
@@ -83,7 +84,7 @@ export function makeClient(urls: readonly string[], options: ClientKitOptions = 
 }
 
 /** A deadline that far away, and nobody who leaves. */
-export function within(ms: number, clock: Clock = systemClock) {
+export function within(ms: number, clock: Clock = systemClock): CallLimits {
   return { deadline: clock.now() + ms, signal: new AbortController().signal };
 }
 
@@ -108,6 +109,24 @@ export function makeConfig(folder: string, brokers: readonly string[], more: obj
       ...more,
     }),
   );
+}
+
+/** Real time, but waiting takes none of it: for one caller's retries. */
+export class SkippingClock implements Clock {
+  #skipped = 0;
+
+  now(): number {
+    return performance.now() + this.#skipped;
+  }
+
+  wall(): number {
+    return Date.now();
+  }
+
+  async sleep(ms: number): Promise<void> {
+    this.#skipped += ms;
+    await new Promise(setImmediate);
+  }
 }
 
 /** Time that moves only when told; sleepers wake in order. */
@@ -151,4 +170,12 @@ export class ManualClock implements Clock {
       sleeper.wake();
     }
   }
+}
+
+/** A field of a JSON object; fails the test if it is no text. */
+export function textField(json: string, name: string): string {
+  const value: unknown = JSON.parse(json);
+  const field: unknown = typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+  if (typeof field !== "string") throw new Error(`no text "${name}" in ${json}`);
+  return field;
 }

@@ -102,9 +102,13 @@ export async function serviceErrorOf(call: Promise<unknown>): Promise<ServiceErr
     await call;
     return undefined;
   } catch (error) {
-    if (error instanceof Error && "code" in error && "details" in error) return error as ServiceError;
+    if (isServiceError(error)) return error;
     throw error;
   }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
 }
 
 export function encryptRequest(plaintext: Uint8Array, uid: string): Uint8Array {

@@ -22,8 +22,15 @@ const MAX_KEY_ID = 1_024;
 const MAX_ANNOTATIONS = 32_768;
 const FQDN = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 /** A refusal that says whose fault it is. */
-const REFUSALS = [Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED, Code.FAILED_PRECONDITION, Code.NOT_FOUND];
+const REFUSALS: readonly number[] = [
+  Code.INVALID_ARGUMENT,
+  Code.PERMISSION_DENIED,
+  Code.FAILED_PRECONDITION,
+  Code.NOT_FOUND,
+];
 const READY_WITHIN_MS = 20_000;
+/** Hundreds of calls, perhaps to a real cloud behind them, perhaps on a busy machine. */
+const SLOW = { timeout: 60_000 };
 const HTTP2_PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /** What any KMS v2 plugin that works must do, as a client on its socket sees it. The plugin must be up and healthy. */
@@ -34,7 +41,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
   beforeAll(async () => {
     client = new KmsClient(pathOf());
     await untilHealthy(client);
-  });
+  }, READY_WITHIN_MS * 2);
   afterAll(() => client.close());
 
   const decrypted = (encrypted: Encrypted) => client.decrypt({ ...encrypted, uid: randomUUID() });
@@ -115,7 +122,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
     });
   });
 
-  describe("what cannot be decrypted is refused, and nothing breaks", () => {
+  describe("what cannot be decrypted is refused, and nothing breaks", SLOW, () => {
     test("a bit changed anywhere", async () => {
       const plaintext = randomBytes(32);
       const encrypted = await client.encrypt(plaintext, randomUUID());
@@ -140,7 +147,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
         Buffer.concat([ciphertext, Buffer.alloc(1)]),
         Buffer.concat([Buffer.alloc(1), ciphertext]),
         Buffer.concat([ciphertext, ciphertext]),
-        Buffer.from(ciphertext).reverse(),
+        Buffer.from(ciphertext.toReversed()),
       ];
       for (const changed of [...cuts, ...others]) {
         expect(REFUSALS).toContain(await grpcCodeOf(decrypted({ ...encrypted, ciphertext: changed })));
@@ -166,7 +173,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
     });
   });
 
-  describe("what is malformed is refused, and nothing breaks", () => {
+  describe("what is malformed is refused, and nothing breaks", SLOW, () => {
     test("an empty plaintext, an empty ciphertext", async () => {
       expect(await grpcCodeOf(client.encrypt(Buffer.alloc(0), randomUUID()))).toBe(Code.INVALID_ARGUMENT);
       expect(await grpcCodeOf(client.decrypt({ ciphertext: Buffer.alloc(0) }))).toBe(Code.INVALID_ARGUMENT);
@@ -214,7 +221,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
     });
   });
 
-  describe("a socket full of nonsense", () => {
+  describe("a socket full of nonsense", SLOW, () => {
     const preface = Buffer.from(HTTP2_PREFACE);
     const garbage: readonly [string, Buffer][] = [
       ["nothing at all", Buffer.alloc(0)],
@@ -229,6 +236,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
     ];
     test.each(garbage)("%s", async (_name, bytes) => {
       await writeGarbage(pathOf(), bytes);
+      expect((await client.status()).healthz).toBe("ok");
       await expectItWorks();
     });
 
@@ -236,6 +244,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
       const open = Array.from({ length: 40 }, () => writeGarbage(pathOf(), randomBytes(512), 500));
       await expectItWorks();
       await Promise.all(open);
+      expect((await client.status()).healthz).toBe("ok");
       await expectItWorks();
     });
 
@@ -279,7 +288,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
     });
   });
 
-  describe("callers as they come", () => {
+  describe("callers as they come", SLOW, () => {
     test("64 calls at once on one connection", async () => {
       const plaintexts = Array.from({ length: 64 }, () => randomBytes(32));
       const encrypted = await Promise.all(
@@ -311,8 +320,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
         setImmediate(() => caller.abort());
         return code;
       });
-      const codes = await Promise.all(calls);
-      expect(codes.every((code) => code === Code.CANCELLED || code === Code.OK)).toBe(true);
+      for (const code of await Promise.all(calls)) expect([Code.CANCELLED, Code.OK]).toContain(code);
       await expectItWorks();
     });
 
@@ -335,7 +343,7 @@ export function describeKmsV2Socket(target: KmsV2Target): void {
 
 const SETTINGS = Buffer.from("000000040000000000", "hex");
 /** A HEADERS frame for stream 1 whose HPACK block refers to an entry that is not there. */
-const BROKEN_HEADERS = Buffer.from("00000301050000000" + "1ffffff", "hex");
+const BROKEN_HEADERS = Buffer.from("000003010500000001ffffff", "hex");
 
 async function untilHealthy(client: KmsClient): Promise<void> {
   const until = Date.now() + READY_WITHIN_MS;
