@@ -1,5 +1,5 @@
 import { rawEnvelope, rawHead, rawMember, sealRaw } from "./parts.ts";
-import type { RawHead } from "./parts.ts";
+import type { RawHead, RawMember } from "./parts.ts";
 import { bytes, concat, text, uint, varint } from "./protobuf.ts";
 import type { Bytes } from "./protobuf.ts";
 import { stream } from "./stream.ts";
@@ -14,6 +14,7 @@ const w = stream("negative w", 32);
 const plaintext = stream("negative plaintext", 32);
 const awsWrap = stream("negative aws wrap", 24);
 const azureWrap = stream("negative azure wrap", 20);
+const none: Bytes = new Uint8Array();
 const azureVersion = stream("negative azure version", 16);
 
 const aws = { name: "aws", wrap: awsWrap };
@@ -67,6 +68,13 @@ async function outside(): Promise<readonly NegativeVector[]> {
   const { head, commitment, ciphertext } = parts;
   const whole = rawEnvelope(parts);
   const [one, two, three] = [bytes(1, head), bytes(2, commitment), bytes(3, ciphertext)];
+  const large = [
+    aws,
+    ...Array.from({ length: 4 }, (_, index) => ({
+      name: `large-${index}`,
+      wrap: stream("negative large", 1000),
+    })),
+  ];
   const sealing = (length: number) => sealRaw(rawHead(base), w, stream("negative length", length));
   return [
     vector("nothing at all", new Uint8Array()),
@@ -100,7 +108,10 @@ async function outside(): Promise<readonly NegativeVector[]> {
     ),
     vector("a sealed plaintext of no bytes", rawEnvelope(await sealing(0))),
     vector("a sealed plaintext of 257 bytes", rawEnvelope(await sealing(257))),
-    vector("more than 4096 bytes", concat(whole, bytes(4, new Uint8Array(4096)))),
+    vector(
+      "more than 4096 bytes, else in order",
+      rawEnvelope(await sealRaw(rawHead({ ...base, members: large }), w, plaintext)),
+    ),
   ];
 }
 
@@ -176,7 +187,13 @@ async function inHead(): Promise<readonly NegativeVector[]> {
   const ruleBroken = async (name: string, changes: Partial<RawHead>, options: Changes = {}) =>
     vector(`head: ${name}`, await sealed(rawHead({ ...base, ...changes })), options);
   const bytesChanged = async (name: string, head: Bytes) => vector(`head: ${name}`, await sealed(head));
-  const lone = (changed: object) => ({ members: [{ ...aws, ...changed }] });
+  /** Configured to open, so that only the rule is in the way. */
+  const alone = (name: string, raw: RawMember) =>
+    ruleBroken(
+      name,
+      { members: [raw] },
+      { members: [member(raw.name ?? "", true, [opens(raw.wrap ?? none, w, raw.openVersion)])] },
+    );
   const plain = rawHead(base);
   const withoutThreshold = rawHead({ version: 1, kek: KEK, cluster: CLUSTER, keyId: KEY_ID, members: [aws] });
   const withShares = rawHead({
@@ -245,16 +262,13 @@ async function inHead(): Promise<readonly NegativeVector[]> {
     await ruleBroken("no members", { members: [] }),
     await ruleBroken("9 members", { members: many(9) }),
     await ruleBroken("a member twice", { members: [aws, aws] }),
-    await ruleBroken("a member without a name", { members: [{ wrap: awsWrap }] }),
-    await ruleBroken("a member named with a slash", lone({ name: "aws/1" })),
-    await bytesChanged("a member without a wrap", rawHead({ ...base, members: [{ name: "aws" }] })),
-    await ruleBroken("a wrap of 1025 bytes", lone({ wrap: stream("negative long wrap", 1025) })),
-    await ruleBroken("a key version of 15 bytes", lone({ openVersion: azureVersion.slice(1) })),
-    await ruleBroken(
-      "a key version of 17 bytes",
-      lone({ openVersion: concat(azureVersion, Uint8Array.of(0)) }),
-    ),
-    await ruleBroken("a share where the threshold is 1", lone({ share: 1 })),
+    await alone("a member without a name", { wrap: awsWrap }),
+    await alone("a member named with a slash", { ...aws, name: "aws/1" }),
+    await alone("a member without a wrap", { name: "aws" }),
+    await alone("a wrap of 1025 bytes", { ...aws, wrap: stream("negative long wrap", 1025) }),
+    await alone("a key version of 15 bytes", { ...aws, openVersion: azureVersion.slice(1) }),
+    await alone("a key version of 17 bytes", { ...aws, openVersion: concat(azureVersion, Uint8Array.of(0)) }),
+    await alone("a share where the threshold is 1", { ...aws, share: 1 }),
     await bytesChanged("no threshold", withoutThreshold),
     await bytesChanged("no threshold, with shares", withShares),
     await ruleBroken("a threshold above its members", {
@@ -265,6 +279,10 @@ async function inHead(): Promise<readonly NegativeVector[]> {
       ],
     }),
     await ruleBroken("a threshold of 2 without shares", { threshold: 2 }),
+    await ruleBroken("a threshold of 2 with one share of 0", {
+      threshold: 2,
+      members: [aws, { ...azure, share: 1 }],
+    }),
     await ruleBroken("a threshold of 2 with one share twice", {
       threshold: 2,
       members: [
