@@ -1,4 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { connect } from "node:net";
+
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import { BrokerCallError } from "../../src/shim/errors.ts";
 import type { BrokerCallCode } from "../../src/shim/errors.ts";
@@ -174,6 +178,59 @@ describe("TLS", () => {
     } finally {
       await broker.stop();
     }
+  });
+});
+
+describe("a proxy in the environment", () => {
+  /** Passes on whatever CONNECT asks for. */
+  async function startProxy() {
+    const asked: string[] = [];
+    const proxy = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.writeHead(502).end();
+    });
+    proxy.on("connect", (request, client) => {
+      asked.push(`CONNECT ${request.url}`);
+      const { hostname, port } = new URL(`http://${request.url}`);
+      const upstream = connect(Number(port), hostname, () => client.write("HTTP/1.1 200 OK\r\n\r\n"));
+      upstream.on("error", () => client.destroy());
+      client.on("error", () => upstream.destroy());
+      client.pipe(upstream).pipe(client);
+    });
+    proxy.listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    onTestFinished(() => {
+      proxy.closeAllConnections();
+      proxy.close();
+    });
+    const address = proxy.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    for (const name of ["http_proxy", "https_proxy"]) vi.stubEnv(name, `http://127.0.0.1:${port}`);
+    vi.stubEnv("no_proxy", "");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    return asked;
+  }
+
+  test("tunnels TLS, end to end under the given authority", async () => {
+    const tls = makeCertificate();
+    const broker = await FakeBroker.start(tls);
+    onTestFinished(() => broker.stop());
+    const asked = await startProxy();
+    const { client } = makeClient([broker.url], { ca: tls.cert });
+    expect(await codeOf(client.status(within(10_000)))).toBe("none");
+    expect(asked).toEqual([`CONNECT ${new URL(broker.url).host}`]);
+    const clock = new SkippingClock();
+    const distrustful = makeClient([broker.url], { clock });
+    expect(await codeOf(distrustful.client.status(within(5_000, clock)))).toBe("Unreachable");
+    expect(broker.count()).toBe(1);
+  });
+
+  test("never sees what is in clear: plain http on loopback goes past it", async () => {
+    const broker = await startBroker();
+    const asked = await startProxy();
+    const { client } = makeClient([broker.url]);
+    await client.wrap(DEK, undefined, within(4_000));
+    expect(asked).toEqual([]);
   });
 });
 
