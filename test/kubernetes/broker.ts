@@ -32,6 +32,8 @@ const Intent = z.object({
   id: z.string(),
   operation: z.enum(["wrap", "unwrap"]),
   cluster: z.string(),
+  /** Hex SHA-256 of the envelope to be opened. */
+  envelope: z.string().optional(),
   uid: z.string().optional(),
   principal: z.object({ subject: z.string() }),
 });

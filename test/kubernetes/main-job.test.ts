@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 import { status as Code } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -16,6 +16,7 @@ import { decodeStoredValue, HKDF_SHA256_XNONCE_AES_GCM_SEED, type StoredValue } 
 import { BUILD_TIMEOUT_MS, buildTools } from "./tools.ts";
 
 const KINDS: readonly Kind[] = ["secrets", "configmaps"];
+/** Of one length, so that a stored value can be made to name the other. */
 const A = "prod-eu-1";
 const B = "prod-us-1";
 /** What kube-apiserver takes at most. */
@@ -186,6 +187,26 @@ describe.each(KEY_KINDS)("Secrets under a KEK in %s", (keyKind) => {
     tell(`moved to ${B}: the broker logged ${refusal?.code} for ${refusal?.principal}`);
   });
 
+  test("refuses it too when its envelope was made to name the other cluster", async () => {
+    const value = await raw(a, "secrets", "first");
+    const relabelled = Buffer.from(value.toString("latin1").replaceAll(A, B), "latin1");
+    expect(relabelled).toHaveLength(value.length);
+    expect(relabelled).not.toEqual(value);
+    await b.etcd.put(etcdKey("secrets", "first"), relabelled);
+
+    const answer = await foreign.apiserver.api.get("/api/v1/namespaces/default/secrets/first");
+    expect(answer.status).toBe(500);
+    expect(answer.text).not.toContain(text);
+    const envelope = createHash("sha256").update(decodeStoredValue(relabelled).encryptedDekSource);
+    const digest = envelope.digest("hex");
+    const use = unwraps(`${B}/cp-1`).find(({ intent }) => intent.envelope === digest);
+    expect(use?.intent.cluster).toBe(B);
+    expect(use?.outcome?.result).toBe("InvalidCiphertext");
+    expect(await read(foreign.apiserver.api, "secrets", "own")).toBe(text);
+    tell(`moved and relabelled: the apiserver answered ${answer.status} "${reasonIn(answer)}"`);
+    tell(`moved and relabelled: ${use?.outcome?.result} in the broker's record`);
+  });
+
   test("tells a node with an unregistered key nothing", async () => {
     const impostor = await stand.addImpostor(a, "cp-1");
     expect((await impostor.shim.get("/readyz")).status).toBe(503);
@@ -223,22 +244,6 @@ describe.each(KEY_KINDS)("Secrets under a KEK in %s", (keyKind) => {
     await expect(read(second.apiserver.api, "secrets", "first")).rejects.toThrow(/answered 500/);
     tell(`revoked: shim "${healthz}", apiserver ${answer.status} "${reasonIn(answer)}"`);
 
-    console.log(
-      "TEMP",
-      stand.broker
-        .log()
-        .filter(({ code }) => code === "SealedByAnotherCluster")
-        .map((l) => l["time"])
-        .join(" "),
-    );
-    console.log(
-      "TEMP",
-      stand.broker
-        .log()
-        .filter(({ code }) => code === "Revoked")
-        .map((l) => l["time"])
-        .join(" "),
-    );
     await stand.revoke();
     const took = performance.now();
     await until(
