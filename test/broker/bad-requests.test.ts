@@ -343,6 +343,7 @@ describe("a caller who may not", () => {
     const answer = await call(harness, "POST", path, good, { subject });
     expect(answer.status, answer.text).toBe(403);
     expect(problemCode(answer)).toBe("AccessDenied");
+    expect(JSON.parse(harness.logs.at(-1) ?? "{}")).toMatchObject({ reason });
     const other = await call(harness, "POST", "/v1/keks/other-kek/wrap", good);
     expect(answer.json["detail"]).toBe(other.json["detail"]);
     expect(harness.counted).toContainEqual({

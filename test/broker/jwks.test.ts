@@ -176,24 +176,37 @@ describe("an issuer's published keys", () => {
       {
         ...published(),
         [DISCOVERY]: () =>
-          new Response(null, { status: 302, headers: { location: "https://issuer.example.test/x" } }),
+          Response.json(
+            { issuer: ISSUER, jwks_uri: JWKS },
+            { status: 302, headers: { location: "https://issuer.example.test/x" } },
+          ),
       },
     ],
     [
       "a redirect of the keys",
-      { ...published(), [JWKS]: () => new Response(null, { status: 307, headers: { location: JWKS } }) },
+      {
+        ...published(),
+        [JWKS]: async () => Response.json(await keySet("k1"), { status: 307, headers: { location: JWKS } }),
+      },
     ],
-    ["an error page", { ...published(), [JWKS]: () => new Response("busy", { status: 500 }) }],
+    [
+      "an error page",
+      { ...published(), [JWKS]: async () => Response.json(await keySet("k1"), { status: 500 }) },
+    ],
     ["no JSON", { ...published(), [JWKS]: () => new Response("<html>") }],
     ["no body", { ...published(), [JWKS]: () => new Response(null) }],
     ["no keys", { ...published(), [JWKS]: () => Response.json({ keys: [] }) }],
     ["keys that are a list", { ...published(), [JWKS]: () => Response.json([]) }],
-    ["over 64 KiB", { ...published(), [JWKS]: () => new Response(`{"keys":[]}${" ".repeat(65_536)}`) }],
+    [
+      "over 64 KiB",
+      { ...published(), [JWKS]: async () => new Response(JSON.stringify(await keySet("k1")).padEnd(65_537)) },
+    ],
     ["a broken connection", { ...published(), [JWKS]: () => Promise.reject(new Error("ECONNRESET")) }],
   ];
   it.each(bad)("are not had from %s", async (_, answers) => {
-    const { harness } = setup(answers);
+    const { harness, issuer } = setup(answers);
     const answer = await wrapAt(harness);
+    expect(issuer.fetched.filter((url) => url !== DISCOVERY && url !== JWKS)).toEqual([]);
     expect([answer.status, problemCode(answer)], answer.text).toEqual([503, "DependencyTimeout"]);
     expect(harness.counted).toContainEqual({
       name: "kek_broker_issuer_key_fetches_total",
