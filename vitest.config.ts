@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "cli", "runtime", "portable"];
+const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "cli", "portable"];
 
 /** Projects by what they need: `unit` and `conformance` run on Node alone, the others on what `npm run test:real` sets up. */
 export default defineConfig({
@@ -10,7 +10,7 @@ export default defineConfig({
       {
         test: {
           name: "conformance",
-          include: ["test/conformance/**/*.test.ts", "test/dev/**/*.test.ts"],
+          include: ["test/conformance/**/*.test.ts", "test/dev/**/*.test.ts", "test/runtime/**/*.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

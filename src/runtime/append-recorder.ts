@@ -12,7 +12,7 @@ export function createAppendRecorder(writer: LineWriter, onLost: (cause: unknown
 /** A disk that hangs must not hold the caller; a line written after all is an intent without an act. */
 function settledOrAborted(written: Promise<void>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
+    const onAbort = (): void => reject(new Error("the line was not written in time"));
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     written.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));

@@ -1,8 +1,7 @@
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener } from "@hono/node-server";
 import { readFileSync } from "node:fs";
-import { createServer as createHttpServer, type Server } from "node:http";
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer, Server as HttpsServer } from "node:https";
-import type { AddressInfo } from "node:net";
 
 export interface TlsFiles {
   readonly certFile: string;
@@ -36,11 +35,13 @@ export async function listen(
 ): Promise<Listening> {
   const separator = address.lastIndexOf(":");
   const host = address.slice(0, separator).replace(/^\[|\]$/g, "");
-  const server = createAdaptorServer({
-    fetch,
-    createServer: tls === undefined ? createHttpServer : createHttpsServer,
-    serverOptions: { ...LIMITS, ...(tls === undefined ? {} : readTls(tls)) },
-  }) as Server | HttpsServer;
+  const listener = getRequestListener(fetch);
+  const handle = (request: IncomingMessage, response: ServerResponse): void =>
+    void listener(request, response);
+  const server =
+    tls === undefined
+      ? createHttpServer(LIMITS, handle)
+      : createHttpsServer({ ...LIMITS, ...readTls(tls) }, handle);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(Number(address.slice(separator + 1)), host, () => {
@@ -48,7 +49,8 @@ export async function listen(
       resolve();
     });
   });
-  const { port } = server.address() as AddressInfo;
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
   const shownHost = host.includes(":") ? `[${host}]` : host;
   return {
     url: `${tls === undefined ? "http" : "https"}://${shownHost}:${port}`,

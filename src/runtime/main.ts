@@ -20,8 +20,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     .action(async ({ config }) => {
       const { startBroker } = await import("./node.ts");
       const stopped = untilStopped();
-      const broker = await startBroker({ configPath: config, development: false, print: printLine });
-      process.on("SIGHUP", () => void broker.reload());
+      const starting = startBroker({ configPath: config, development: false, print: printLine });
+      // From the first moment: until there is a handler, the signal ends the process.
+      process.on("SIGHUP", () => void starting.then((broker) => broker.reload()));
+      const broker = await starting;
       await stopped;
       await broker.close();
     });

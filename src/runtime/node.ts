@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { readFile } from "node:fs/promises";
 import { unwatchFile, watchFile } from "node:fs";
 
 import { createBroker, createPrivateApp } from "../broker/app.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
+import { readConfigFile } from "../config/load.ts";
 import type { BrokerConfig } from "../config/schema.ts";
 import { DocumentError } from "../wire/document.ts";
 import { createAppendRecorder } from "./append-recorder.ts";
@@ -44,7 +44,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   const log = (event: LogEvent): void => options.print(logLine(event, Date.now()));
   const load = async (previous?: LoadedConfig): Promise<LoadedConfig> =>
     loadConfig(
-      await readFile(options.configPath, "utf8"),
+      await readConfigFile(options.configPath),
       { allowDevelopmentKeys: options.development, listens: true },
       previous,
     );

@@ -51,9 +51,9 @@ async function signAssertion(
     bh: createHash("sha256").update(body).digest("base64url"),
     ...mistakes.claims,
   });
-  const header = without({ typ: "kek-node+jwt", alg: signer.key.alg, ...mistakes.header });
+  const header = without({ typ: "kek-node+jwt", ...mistakes.header });
   return new SignJWT(claims)
-    .setProtectedHeader({ ...header, alg: String(header["alg"] ?? signer.key.alg) })
+    .setProtectedHeader({ ...header, alg: signer.key.alg })
     .sign(await importJWK(signer.key, signer.key.alg));
 }
 

@@ -51,8 +51,10 @@ export async function startNodeBroker(config: string, node = process.execPath): 
   });
   let output = "";
   const watchers = new Set<() => void>();
+  let ended = false;
   const exited = new Promise<number | null>((resolve) => {
     child.once("exit", (code) => {
+      ended = true;
       resolve(code);
       for (const watch of watchers) watch();
     });
@@ -67,7 +69,7 @@ export async function startNodeBroker(config: string, node = process.execPath): 
     new Promise((resolve, reject) => {
       const watch = (): void => {
         const line = output.split("\n").find((candidate) => pattern.test(candidate));
-        if (line === undefined && child.exitCode === null) return;
+        if (line === undefined && !ended) return;
         watchers.delete(watch);
         if (line === undefined) reject(new Error(`the broker ended without printing ${pattern}:\n${output}`));
         else resolve(line);
@@ -87,7 +89,7 @@ export async function startNodeBroker(config: string, node = process.execPath): 
     signal: (name) => child.kill(name),
     exited,
     close: async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+      if (!ended) child.kill("SIGTERM");
       await exited;
       await rm(folder, { recursive: true, force: true });
     },
