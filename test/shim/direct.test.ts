@@ -1,0 +1,121 @@
+import { describe, expect, test } from "vitest";
+
+import { DekCache } from "../../src/shim/cache.ts";
+import { DirectMode } from "../../src/shim/direct.ts";
+import { Health } from "../../src/shim/health.ts";
+import { KeyIdTracker } from "../../src/shim/key-id.ts";
+import { Standing } from "../../src/shim/standing.ts";
+import type { KekStatus } from "../../src/wire/messages.ts";
+import { held } from "./fake-broker.ts";
+import { makeClient, ManualClock, startBroker } from "./kit.ts";
+
+const A = "prod-secrets.0.aaaaaaaaaaaaaaaa";
+const B = "prod-secrets.0.bbbbbbbbbbbbbbbb";
+
+function statusWith(keyId: string): KekStatus {
+  return {
+    name: "prod-secrets",
+    keyId,
+    state: "ACTIVE",
+    threshold: 1,
+    members: [],
+    lease: { maxAge: 600, staleIfError: 86_400, graceDenied: 3_600 },
+    maxCiphertext: 360,
+    features: [],
+    config: "",
+  };
+}
+
+async function makeDirectMode() {
+  const broker = await startBroker();
+  const clock = new ManualClock();
+  const { client, metrics } = makeClient([broker.url], { clock });
+  const cache = new DekCache();
+  const standing = new Standing({
+    tracker: new KeyIdTracker(),
+    health: new Health(),
+    clock,
+    log: () => undefined,
+    metrics,
+    onRevoked: () => undefined,
+    onHealthy: () => undefined,
+  });
+  standing.pollSucceeded(statusWith(A));
+  const mode = new DirectMode({
+    client,
+    cache,
+    standing,
+    clock,
+    statusVersion: "v2",
+    metrics,
+    stopping: new AbortController().signal,
+  });
+  const rotate = () => {
+    standing.pollSucceeded(statusWith(B));
+    clock.advance(40_000);
+    standing.pollSucceeded(statusWith(B));
+    standing.probed(B);
+  };
+  return { broker, mode, rotate };
+}
+
+const caller = () => ({ remainingMs: 3_000, signal: new AbortController().signal });
+const DEK = Buffer.from("0123456789abcdef0123456789abcdef");
+
+describe("Encrypt's key id", () => {
+  test("is Status's, whatever id the wrap itself came back with", async () => {
+    const { broker, mode } = await makeDirectMode();
+    broker.wrapKeyId = B;
+    expect((await mode.encrypt({ plaintext: DEK, uid: "" }, caller())).keyId).toBe(A);
+    expect(mode.status().keyId).toBe(A);
+  });
+
+  test("is the one that Status showed when the caller asked, if it changes meanwhile", async () => {
+    const { broker, mode, rotate } = await makeDirectMode();
+    const gate = held();
+    const arrived = new Promise<void>((resolve) => {
+      broker.next((moment) => {
+        resolve();
+        return gate.behaviour(moment);
+      });
+    });
+    const asked = mode.encrypt({ plaintext: DEK, uid: "" }, caller());
+    await arrived;
+    rotate();
+    expect(mode.status().keyId).toBe(B);
+    gate.release();
+    expect((await asked).keyId).toBe(A);
+    expect((await mode.encrypt({ plaintext: DEK, uid: "" }, caller())).keyId).toBe(B);
+  });
+});
+
+test("a uid that the broker would refuse is left out, one it takes is passed on", async () => {
+  const { broker, mode } = await makeDirectMode();
+  for (const uid of ["6b5a1b7e-0d63-4cd5-8d6b-0f9fdc1e7f30", "", "ü", "a b", "a".repeat(65)]) {
+    await mode.encrypt({ plaintext: DEK, uid }, caller());
+  }
+  expect(broker.calls.map((call) => call.uid)).toEqual([
+    "6b5a1b7e-0d63-4cd5-8d6b-0f9fdc1e7f30",
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
+test.each([0, 257])("a plaintext of %i bytes reaches no broker", async (size) => {
+  const { broker, mode } = await makeDirectMode();
+  await expect(mode.encrypt({ plaintext: Buffer.alloc(size), uid: "" }, caller())).rejects.toMatchObject({
+    code: "BadRequest",
+    message: expect.stringContaining(`plaintext is ${size} bytes`),
+  });
+  expect(broker.count()).toBe(0);
+});
+
+test.each([0, 4_097])("a ciphertext of %i bytes reaches no broker", async (size) => {
+  const { broker, mode } = await makeDirectMode();
+  await expect(mode.decrypt({ ciphertext: Buffer.alloc(size), uid: "" }, caller())).rejects.toMatchObject({
+    code: "BadRequest",
+  });
+  expect(broker.count()).toBe(0);
+});
