@@ -1,5 +1,5 @@
-import { MAX_BODY_BYTES } from "../wire/limits.ts";
-import { orAbort } from "./deadline.ts";
+import { MAX_BODY_BYTES, MAX_TIMEOUT_MS } from "../wire/limits.ts";
+import { orAbort, startDeadline } from "./deadline.ts";
 import { BrokerProblem } from "./problem.ts";
 
 /** A body that is too large is still read to here, so that its sender, done sending, reads why it was refused. */
@@ -31,6 +31,17 @@ export async function readBody(request: Request, signal: AbortSignal): Promise<U
   if (size <= MAX_BODY_BYTES) return bytes.slice(0, size);
   if (size > DRAINED_BYTES) reader.cancel().catch(() => {});
   throw tooLarge();
+}
+
+/**
+ * Reads what is left of a refused request's body and forgets it: some runtimes reset a connection with an unread one,
+ * and the refusal is lost. Never rejects.
+ */
+export async function drainBody(request: Request): Promise<void> {
+  if (request.body === null || request.bodyUsed) return;
+  const deadline = startDeadline(MAX_TIMEOUT_MS);
+  await readBody(request, deadline.signal).catch(() => {});
+  deadline.clear();
 }
 
 /** @throws BrokerProblem `UnsupportedMediaType` unless the body is said to be JSON. */

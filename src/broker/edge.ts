@@ -3,6 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import type * as z from "zod";
 
 import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
+import { drainBody } from "./body.ts";
 import type { BrokerServices } from "./deps.ts";
 import type { BrokerEnv, BrokerRequest } from "./env.ts";
 import type { LogEvent } from "./log.ts";
@@ -23,6 +24,7 @@ export function edge(services: BrokerServices): MiddlewareHandler<BrokerEnv> {
     // The shim sets a wrong clock right by it.
     c.header("Date", new Date(services.now()).toUTCString());
     await next();
+    if (c.res.status >= 400) await drainBody(c.req.raw);
     report(c, performance.now() - start, services);
   };
 }

@@ -34,9 +34,8 @@ async function admit(
   services: BrokerServices,
 ): Promise<void> {
   const { config } = context.state;
-  // The body first, even of a request that will be refused: some runtimes reset a connection with an unread one.
-  const body = await readBody(c.req.raw, context.deadline.signal);
   const token = readToken(c.req.header("authorization"));
+  const body = await readBody(c.req.raw, context.deadline.signal);
   const presented = { token, method: c.req.method, path: pathAsSent(c.req.url), body };
   const principal = await authenticate(presented, context, services);
   c.set("principal", principal);

@@ -2,7 +2,7 @@
  * One JSON line per event, and only fields named here: a secret cannot slip in by spreading an object. Values are
  * plain and short; anything else is left out.
  */
-export const LOG_FIELDS = [
+const LOG_FIELDS = [
   "requestId",
   "traceparent",
   "method",
@@ -27,9 +27,9 @@ export const LOG_FIELDS = [
   "privateUrl",
 ] as const;
 
-export type LogField = (typeof LOG_FIELDS)[number];
+type LogField = (typeof LOG_FIELDS)[number];
 
-export const LOG_EVENTS = [
+const LOG_EVENTS = [
   "request",
   "audit-intent-failed",
   "audit-outcome-late",
@@ -51,7 +51,7 @@ export const LOG_EVENTS = [
   "audit-outcome-lost",
 ] as const;
 
-export type LogEventName = (typeof LOG_EVENTS)[number];
+type LogEventName = (typeof LOG_EVENTS)[number];
 
 export type LogEvent = {
   readonly level: "info" | "warn" | "error";

@@ -26,7 +26,7 @@ export interface NodeKey {
   readonly key: () => Promise<CryptoKey>;
 }
 
-export interface OidcPrincipal {
+interface OidcPrincipal {
   readonly cluster: string;
   /** Keys given in the configuration; without them the issuer's published ones are fetched. */
   readonly jwks: FindKey | undefined;

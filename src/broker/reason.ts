@@ -29,4 +29,4 @@ export type AuthenticationReason =
 /** Somebody we know, who may not. */
 export type DenialReason = "revoked" | "unknown-kek" | "not-granted" | "another-cluster";
 
-export type LimitReason = "principal-limit" | "cluster-limit";
+type LimitReason = "principal-limit" | "cluster-limit";

@@ -6,7 +6,7 @@ import { BrokerProblem } from "./problem.ts";
 import type { AuthenticationReason } from "./reason.ts";
 
 /** How far a caller's clock may be from ours, in seconds. */
-export const CLOCK_TOLERANCE_S = 5;
+const CLOCK_TOLERANCE_S = 5;
 
 const CLOCK_DETAIL =
   "The token is not valid at this broker's time, which is in the Date header: set the clock right and make a new token.";

@@ -10,7 +10,7 @@ const REMEMBER_MS = 30_000;
 /** The most time for one reading of all members; providers end sooner by themselves. */
 const READING_MS = 1000;
 
-export type MemberState = (typeof MEMBER_STATES)[number];
+type MemberState = (typeof MEMBER_STATES)[number];
 
 /** What is known of a member. */
 export interface MemberReading {
