@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "cli", "portable"];
+const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "cli", "portable", "infra"];
 
 /** Projects by what they need: `unit` and `conformance` run on Node alone, the others on what `npm run test:real` sets up. */
 export default defineConfig({

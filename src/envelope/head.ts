@@ -7,12 +7,12 @@ import { HeadSchema } from "./gen/envelope_pb.ts";
 import type { Head as HeadMessage } from "./gen/envelope_pb.ts";
 
 /** The only version of the format so far. */
-export const ENVELOPE_VERSION = 1;
-export const MAX_MEMBERS = 8;
+const ENVELOPE_VERSION = 1;
+const MAX_MEMBERS = 8;
 export const MAX_WRAP_BYTES = 1024;
 /** A member's version of a key, where opening needs it. */
 export const OPEN_VERSION_BYTES = 16;
-export const MAX_KEY_ID_LENGTH = 128;
+const MAX_KEY_ID_LENGTH = 128;
 
 const KEY_ID_PATTERN = /^[\x21-\x7e]*$/;
 const MAX_SHARE = 255;

@@ -1,5 +1,5 @@
 /** What the shim writes a line about. */
-export type LogEvent =
+type LogEvent =
   | "started"
   | "stopping"
   | "stopped"
@@ -22,7 +22,7 @@ export type LogEvent =
   | "envelope too large";
 
 /** All that may stand in a line. None of it is secret: key ids are public, a uid is the apiserver's own UUID. */
-export interface LogFields {
+interface LogFields {
   readonly broker?: string;
   readonly operation?: string;
   readonly method?: string;
@@ -70,7 +70,7 @@ const ALLOWED = [
 
 const MAX_TEXT_LENGTH = 512;
 
-export type LogLevel = "info" | "warn" | "error";
+type LogLevel = "info" | "warn" | "error";
 export type Log = (level: LogLevel, event: LogEvent, fields?: LogFields) => void;
 
 /** One JSON line an event, with allow-listed fields only: an object spread into the call by mistake adds nothing. */

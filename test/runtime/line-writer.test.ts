@@ -103,9 +103,10 @@ describe("the recorder over it", () => {
       () => {},
     );
     let done = false;
-    const recorded = recorder.intent(INTENT, new AbortController().signal).then(() => {
+    const recorded = (async () => {
+      await recorder.intent(INTENT, new AbortController().signal);
       done = true;
-    });
+    })();
     await Promise.resolve();
     expect(done).toBe(false);
     release?.();
@@ -132,7 +133,7 @@ describe("the recorder over it", () => {
       write: (_chunk, _encoding, callback) => callback(new Error("broken pipe")),
     });
     failing.on("error", () => {});
-    const recorder = createAppendRecorder(streamLineWriter(failing), (cause) => lost.push(cause));
+    const recorder = createAppendRecorder(streamLineWriter(failing), (cause) => void lost.push(cause));
     await recorder.outcome(OUTCOME);
     expect(lost).toHaveLength(1);
   });

@@ -1,13 +1,16 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 
-/** A self-signed certificate for 127.0.0.1, which Node can use but not make: as much DER (X.690) as that takes. */
+/** A self-signed certificate for 127.0.0.1 and localhost, which Node can use but not make: as much DER (X.690) as that takes. */
 export function makeCertificate(): { key: string; cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const ecdsaWithSha256 = sequence(oid("1.2.840.10045.4.3.2"));
   const name = sequence(set(sequence(oid("2.5.4.3"), der(0x0c, Buffer.from("kek-broker test")))));
   const day = 86_400_000;
   const validity = sequence(utcTime(Date.now() - day), utcTime(Date.now() + day));
-  const subjectAltName = sequence(der(0x87, Buffer.from([127, 0, 0, 1])));
+  const subjectAltName = sequence(
+    der(0x87, Buffer.from([127, 0, 0, 1])),
+    der(0x82, Buffer.from("localhost")),
+  );
   const basicConstraints = sequence(der(0x01, Buffer.from([0xff])));
   const extensions = sequence(
     sequence(oid("2.5.29.17"), der(0x04, subjectAltName)),

@@ -25,7 +25,7 @@ export interface RecordedCall {
   readonly uid: string | undefined;
 }
 
-export interface Moment {
+interface Moment {
   readonly call: RecordedCall;
   readonly response: ServerResponse;
   /** Does what was asked for; the answer a broker that works would give. */
@@ -157,7 +157,7 @@ function recordOf(request: IncomingMessage, body: string): RecordedCall {
   return { operation, method: request.method ?? "", path, headers: request.headers, body, uid };
 }
 
-export const works: Behaviour = ({ effect, response }) => {
+const works: Behaviour = ({ effect, response }) => {
   const value = effect();
   if (value === undefined) return send(response, problemOf("InvalidCiphertext"));
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));

@@ -60,7 +60,7 @@ const VectorFile = z.strictObject({
 });
 export type VectorFile = z.infer<typeof VectorFile>;
 
-export const VECTORS_FILE = new URL("envelope-v1.json", import.meta.url);
+const VECTORS_FILE = new URL("envelope-v1.json", import.meta.url);
 
 export function readVectors(): VectorFile {
   return VectorFile.parse(JSON.parse(readFileSync(VECTORS_FILE, "utf8")));

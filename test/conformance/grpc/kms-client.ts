@@ -118,7 +118,7 @@ export function encryptRequest(plaintext: Uint8Array, uid: string): Uint8Array {
   return writer.finish();
 }
 
-export function decryptRequest({ ciphertext, uid = "", keyId = "", annotations }: ToDecrypt): Uint8Array {
+function decryptRequest({ ciphertext, uid = "", keyId = "", annotations }: ToDecrypt): Uint8Array {
   const writer = new BinaryWriter();
   if (ciphertext.length > 0) writer.tag(1, WireType.LengthDelimited).bytes(ciphertext);
   if (uid !== "") writer.tag(2, WireType.LengthDelimited).string(uid);

@@ -33,7 +33,7 @@ export interface NodeBroker extends BrokerTarget {
 }
 
 /** Runs the built `kek-broker serve` on free ports of loopback. */
-export async function startNodeBroker(config: string, node = process.execPath): Promise<NodeBroker> {
+export async function startNodeBroker(config: string, env: Record<string, string> = {}): Promise<NodeBroker> {
   const folder = await mkdtemp(join(tmpdir(), "kek-broker-node-"));
   const configFile = join(folder, "broker.json");
   const auditFile = join(folder, "custody.jsonl");
@@ -46,8 +46,9 @@ export async function startNodeBroker(config: string, node = process.execPath): 
   await writeFile(configFile, JSON.stringify({ ...addresses, ...(JSON.parse(config) as object) }), {
     mode: 0o600,
   });
-  const child = spawn(node, ["dist/bin/kek-broker.js", "serve", "--config", configFile], {
+  const child = spawn(process.execPath, ["dist/bin/kek-broker.js", "serve", "--config", configFile], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
   });
   let output = "";
   const watchers = new Set<() => void>();
