@@ -48,10 +48,10 @@ const answers = {
 };
 
 function serve(latencyMs) {
-  const server = createServer(async (request, response) => {
+  const answer = async (request, response) => {
     const due = performance.now() + latencyMs;
     const operation = String(request.headers["x-amz-target"]).replace("TrentService.", "");
-    const answer = JSON.stringify(answers[operation](await json(request)));
+    const body = JSON.stringify(answers[operation](await json(request)));
     const left = due - performance.now();
     if (left > 0) await sleep(left);
     response
@@ -59,8 +59,9 @@ function serve(latencyMs) {
         "content-type": "application/x-amz-json-1.1",
         "x-amzn-requestid": "3f1c9f0e-7c9a-4d3c-9d46-0d3a8e2a9b11",
       })
-      .end(answer);
-  });
+      .end(body);
+  };
+  const server = createServer((request, response) => void answer(request, response));
   server.keepAliveTimeout = 60_000;
   server.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ port: server.address().port })));
   process.once("SIGTERM", () => process.exit(0));

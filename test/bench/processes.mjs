@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, watch } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, watch } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 const ROOT = dirname(dirname(import.meta.dirname));
 const START_LIMIT_MS = 15_000;
 
-/** As operators start them, but on this very Node; arguments for Node itself by KEK_BENCH_NODE_ARGS. */
+/** As operators start them. */
 export const PROGRAMS = {
   broker: (config) => [join(ROOT, "dist/bin/kek-broker.js"), "serve", "--config", config],
   shim: (config) => [join(ROOT, "dist/bin/kek-shim.js"), "--config", config],
@@ -16,11 +16,11 @@ export const PROGRAMS = {
 
 const running = new Set();
 
-/** Starts a program. What it prints goes into a file, so that reading it costs the measuring process nothing. */
+/** Starts a program on this very Node with this process' own options (`--cpu-prof`). What it prints goes into a file, so that reading it costs the measuring process nothing. */
 export function start(args, logFile, env = {}) {
   const log = openSync(logFile, "a");
   const began = performance.now();
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, [...process.execArgv, ...args], {
     stdio: ["ignore", log, log],
     env: { ...process.env, ...env },
   });
@@ -71,6 +71,13 @@ export async function appears(program, file, find) {
   } finally {
     watcher.close();
   }
+}
+
+/** Time on a processor in milliseconds, of all its threads. */
+export function cpuMs(pid) {
+  const tasks = `/proc/${pid}/task`;
+  const spent = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/schedstat`, "utf8"));
+  return spent.reduce((sum, text) => sum + Number(text.split(" ")[0]), 0) / 1e6;
 }
 
 /** Resident memory in MB (2^20 bytes), as Linux counts it. */

@@ -8,13 +8,15 @@ export function markdown({ machine, calls, pairs, memory, cold, seconds }) {
     `The fake AWS endpoint answers after ${fakeLatencyMs} ms.`,
     "",
     ...table(
-      ["call over the socket", "streams", "p50 ms", "p99 ms", "a second"],
-      calls.map(({ name, streams, p50, p99, perSecond }) => [
+      ["call over the socket", "streams", "p50 ms", "p99 ms", "a second", "shim CPU ms", "broker CPU ms"],
+      calls.map(({ name, streams, p50, p99, perSecond, shimCpu, brokerCpu }) => [
         name,
         streams,
         p50.toFixed(2),
         p99.toFixed(2),
         perSecond.toFixed(0),
+        shimCpu.toFixed(2),
+        brokerCpu.toFixed(2),
       ]),
     ),
     "",

@@ -10,7 +10,7 @@ import { Pool } from "undici";
 import { coldStart } from "./cold-start.mjs";
 import { CREDENTIALS, KEY_ARN, wrap } from "./fake-aws.mjs";
 import { connect } from "./kms-client.mjs";
-import { killAll, printed, PROGRAMS, residentMb, start } from "./processes.mjs";
+import { cpuMs, killAll, printed, PROGRAMS, residentMb, start } from "./processes.mjs";
 import { markdown } from "./report.mjs";
 import { makeEnvelopes, makeStack, signedUnwrap, UNWRAP } from "./stack.mjs";
 import { load, overRounds, sideBySide } from "./statistics.mjs";
@@ -150,18 +150,26 @@ async function makeClient(fakeAws, bare, [local, aws]) {
     EncryptionContext: { "kek-broker.dev/kek": "prod-secrets", "kek-broker.dev/cluster": "prod-eu-1" },
   };
   const pools = { bare: new Pool(bare.url), broker: new Pool(local.broker.url) };
+  const encrypt =
+    ({ kms }) =>
+    () =>
+      kms.encrypt({ plaintext: new Uint8Array(32).fill(7) });
+  const decrypt =
+    ({ kms, nextEnvelope }) =>
+    () =>
+      kms.decrypt({ ciphertext: nextEnvelope() });
   const { ciphertext: cached } = await local.kms.encrypt({ plaintext: new Uint8Array(32).fill(7) });
   return {
     operations: {
-      Status: () => local.kms.status(),
-      "Decrypt, cached": () => local.kms.decrypt({ ciphertext: cached }),
-      "Encrypt, local KEK": () => local.kms.encrypt({ plaintext: new Uint8Array(32).fill(7) }),
-      "Decrypt, not cached, local KEK": () => local.kms.decrypt({ ciphertext: local.nextEnvelope() }),
-      "Encrypt, AWS SDK": () => aws.kms.encrypt({ plaintext: new Uint8Array(32).fill(7) }),
-      "Decrypt, not cached, AWS SDK": () => aws.kms.decrypt({ ciphertext: aws.nextEnvelope() }),
+      Status: { stack: local, call: () => local.kms.status() },
+      "Decrypt, cached": { stack: local, call: () => local.kms.decrypt({ ciphertext: cached }) },
+      "Encrypt, local KEK": { stack: local, call: encrypt(local) },
+      "Decrypt, not cached, local KEK": { stack: local, call: decrypt(local) },
+      "Encrypt, AWS SDK": { stack: aws, call: encrypt(aws) },
+      "Decrypt, not cached, AWS SDK": { stack: aws, call: decrypt(aws) },
     },
-    miss: () => aws.kms.decrypt({ ciphertext: aws.nextEnvelope() }),
-    localMiss: () => local.kms.decrypt({ ciphertext: local.nextEnvelope() }),
+    miss: decrypt(aws),
+    localMiss: decrypt(local),
     direct: () => sdk.send(new DecryptCommand(command)),
     /** Each a call for a request signed beforehand, to the broker or to the bare route. */
     posts: (pool, count) => {
@@ -182,6 +190,17 @@ async function makeClient(fakeAws, bare, [local, aws]) {
   };
 }
 
+/** Processor time a call, of shim and broker, tells more than time on the clock where others use the machine too. */
+async function measure({ stack: { shim, broker }, call }, streams) {
+  const before = [cpuMs(shim.pid), cpuMs(broker.pid)];
+  const measured = await load(call, streams, sliceMs);
+  return {
+    ...measured,
+    shimCpu: (cpuMs(shim.pid) - before[0]) / measured.count,
+    brokerCpu: (cpuMs(broker.pid) - before[1]) / measured.count,
+  };
+}
+
 async function measureInRounds(client) {
   const calls = Object.keys(client.operations).flatMap((name) =>
     STREAMS.map((streams) => ({ name, streams, rounds: [] })),
@@ -193,7 +212,7 @@ async function measureInRounds(client) {
       if (round > 0) pair.rounds.push({ first, second, difference: first - second, count });
     }
     for (const series of calls) {
-      const measured = await load(client.operations[series.name], series.streams, sliceMs);
+      const measured = await measure(client.operations[series.name], series.streams);
       if (round > 0) series.rounds.push(measured);
     }
   }
