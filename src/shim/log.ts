@@ -3,10 +3,8 @@ type LogEvent =
   | "started"
   | "stopping"
   | "stopped"
-  | "start failed"
   | "request failed"
   | "broker call failed"
-  | "broker preferred again"
   | "clock corrected"
   | "clock too far off"
   | "identity reloaded"
@@ -38,10 +36,8 @@ interface LogFields {
   readonly mode?: string;
   readonly socket?: string;
   readonly http?: string;
-  readonly version?: string;
   readonly offsetSeconds?: number;
   readonly durationMs?: number;
-  readonly bytes?: number;
   readonly file?: string;
 }
 
@@ -61,10 +57,8 @@ const ALLOWED = [
   "mode",
   "socket",
   "http",
-  "version",
   "offsetSeconds",
   "durationMs",
-  "bytes",
   "file",
 ] as const satisfies readonly (keyof LogFields)[];
 
