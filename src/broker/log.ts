@@ -23,7 +23,6 @@ const LOG_FIELDS = [
   "result",
   "url",
   "error",
-  "url",
   "privateUrl",
 ] as const;
 
@@ -43,12 +42,6 @@ const LOG_EVENTS = [
   "config-loaded",
   "config-refused",
   "development-keys",
-  "listening",
-  "stopping",
-  "config-loaded",
-  "config-refused",
-  "development-keys",
-  "audit-outcome-lost",
 ] as const;
 
 type LogEventName = (typeof LOG_EVENTS)[number];
