@@ -15,33 +15,29 @@ const ProblemAnswer = z.object({ code: z.string(), detail: z.string().catch("") 
  * Reads an answer of the broker's API: the value of a 200, or the error that anything else stands for.
  * @throws BrokerCallError
  */
-export function readAnswer<Schema extends z.ZodType>(
-  raw: RawAnswer,
-  schema: Schema,
-  origin: string,
-): z.output<Schema> {
-  if (raw.status !== 200) throw problemOf(raw, origin);
+export function readAnswer<Schema extends z.ZodType>(raw: RawAnswer, schema: Schema): z.output<Schema> {
+  if (raw.status !== 200) throw problemOf(raw);
   const parsed = schema.safeParse(isMediaType(raw, "application/json") ? parseJson(raw.body) : undefined);
   // The issues are not told: what was parsed may hold a key.
   if (!parsed.success)
-    throw new BrokerCallError("BadAnswer", `${origin} answered 200 with something else than was asked`);
+    throw new BrokerCallError("BadAnswer", "a broker answered 200 with something else than was asked");
   return parsed.data;
 }
 
-function problemOf(raw: RawAnswer, origin: string): BrokerCallError {
+function problemOf(raw: RawAnswer): BrokerCallError {
   const problem = ProblemAnswer.safeParse(
     isMediaType(raw, PROBLEM_MEDIA_TYPE) ? parseJson(raw.body) : undefined,
   );
   if (!problem.success) {
     // A proxy in front has spoken, not the broker: no word of it is a denial.
-    return new BrokerCallError("BadAnswer", `${origin} answered ${raw.status}, and not as a broker`, {
+    return new BrokerCallError("BadAnswer", `a broker answered ${raw.status}, and not as a broker`, {
       ...retryAfterOf(raw),
     });
   }
   const code = codeOf(problem.data.code, raw.status);
   return new BrokerCallError(
     code,
-    `${origin} answered ${code}: ${printable(problem.data.detail)}`,
+    `a broker answered ${code}: ${printable(problem.data.detail)}`,
     retryAfterOf(raw),
   );
 }

@@ -83,7 +83,7 @@ export class Broker {
     try {
       const raw = await this.#send(ask, requestId, timeoutMs, limit.signal);
       this.#readDate(raw);
-      return readAnswer(raw, ask.schema, this.origin);
+      return readAnswer(raw, ask.schema);
     } catch (error) {
       const failure = this.#failureOf(error, limit, caller, timeoutMs);
       result = failure.code;
@@ -120,7 +120,7 @@ export class Broker {
     if (error instanceof BrokerCallError && !limit.signal.aborted) return error;
     if (caller.aborted) return new BrokerCallError("Cancelled", "the caller left", { cause: error });
     if (!limit.timedOut) return asCallError(error);
-    const message = `${this.origin} gave no answer within ${Math.floor(timeoutMs)} ms`;
+    const message = `a broker gave no answer within ${Math.floor(timeoutMs)} ms`;
     return new BrokerCallError("Timeout", message, { cause: error });
   }
 

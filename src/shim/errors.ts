@@ -21,7 +21,10 @@ export interface BrokerCallErrorOptions {
   readonly retryAfterMs?: number;
 }
 
-/** A call to the brokers that failed. Its message is safe to log and to answer with: no token, no key. */
+/**
+ * A call to the brokers that failed. Its message is safe to log and to answer with: no token, no key, no
+ * broker's address, since an apiserver repeats it to its users.
+ */
 export class BrokerCallError extends Error {
   override readonly name = "BrokerCallError";
   readonly code: BrokerCallCode;

@@ -66,7 +66,7 @@ export class Transport {
         body: Buffer.from(await answer.body.arrayBuffer()),
       };
     } catch (error) {
-      throw callErrorOf(error, origin);
+      throw callErrorOf(error);
     }
   }
 
@@ -80,13 +80,13 @@ function single(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value;
 }
 
-function callErrorOf(cause: unknown, origin: string): BrokerCallError {
+function callErrorOf(cause: unknown): BrokerCallError {
   if (cause instanceof errors.ResponseExceededMaxSizeError) {
-    return new BrokerCallError("BadAnswer", `${origin} answered with more than ${MAX_ANSWER_BYTES} bytes`, {
+    return new BrokerCallError("BadAnswer", `a broker answered with more than ${MAX_ANSWER_BYTES} bytes`, {
       cause,
     });
   }
-  return new BrokerCallError("Unreachable", `${origin} cannot be reached (${systemCodeOf(cause)})`, {
+  return new BrokerCallError("Unreachable", `a broker cannot be reached (${systemCodeOf(cause)})`, {
     cause,
   });
 }
