@@ -64,10 +64,12 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   };
   const broker = createBroker(deps);
   const publicServer = await listen((request) => broker.fetch(request), settings.listen, settings.tls);
+  let draining = false;
   const privateApp = createPrivateApp({
     ...deps,
     metricsText: () => metrics.text(),
     metricsType: metrics.contentType,
+    ready: () => !draining,
   });
   const privateServer = await listen((request) => privateApp.fetch(request), settings.private);
 
@@ -109,6 +111,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     privateUrl: privateServer.url,
     reload: queueReload,
     close: async () => {
+      draining = true;
       log({ level: "info", event: "stopping" });
       for (const file of watched) unwatchFile(file, onChange);
       await publicServer.close(DRAIN_MS);

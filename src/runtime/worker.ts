@@ -1,3 +1,5 @@
+import type { ExecutionContext } from "hono";
+
 import type { Recorder } from "../audit/recorder.ts";
 import { createBroker, type Broker } from "../broker/app.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
@@ -40,10 +42,10 @@ async function startBroker({ KEK_BROKER_CONFIG: text }: Env): Promise<Broker> {
 
 // Workers take the handler as the module's default export.
 export default {
-  async fetch(request: Request, env: Env): Promise<Response> {
+  async fetch(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
     try {
       broker ??= startBroker(env);
-      return await (await broker).fetch(request);
+      return await (await broker).fetch(request, env, execution);
     } catch (error) {
       broker = undefined;
       const reason = error instanceof DocumentError ? error.message : "the broker could not start";

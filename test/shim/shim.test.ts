@@ -201,6 +201,25 @@ describe("Decrypt", () => {
     expect(await grpcCodeOf(client.decrypt({ ciphertext }))).toBe(Code.OK);
   });
 
+  test.each([
+    ["hangs up", hangsUp("before")],
+    ["truncates its answer", truncates],
+    ["refuses", refuses("InvalidCiphertext")],
+  ])(
+    "is not told its broker's address when that %s: an apiserver would repeat it to its users",
+    async (_, fault) => {
+      const broker = await startBroker();
+      const { client, lines } = await startReady([broker]);
+      broker.always = fault;
+      const error = await serviceErrorOf(
+        client.decrypt({ ciphertext: randomBytes(100), keyId: "k", annotations: new Map(), uid: randomUUID() }),
+      );
+      expect(error?.details).toContain("broker");
+      expect(error?.details).not.toContain(new URL(broker.url).host);
+      expect(lines.join("\n")).toContain(broker.url);
+    },
+  );
+
   test("after Revoked nothing that was cached is answered", async () => {
     const broker = await startBroker();
     const { client, shim, http } = await startReady([broker]);
