@@ -27,9 +27,9 @@ const FULL = {
 };
 const QUICK = {
   rounds: 1,
-  sliceMs: 200,
-  pairMs: 500,
-  loadMs: 2_000,
+  sliceMs: 150,
+  pairMs: 400,
+  loadMs: 1_500,
   settleMs: 1_000,
   starts: 1,
   envelopes: 4_000,
