@@ -68,6 +68,8 @@ async function recordIntent(
   try {
     await orAbort(recorder.intent(entry, limit.signal), limit.signal);
   } catch (cause) {
+    // The caller's own time was too short: that says nothing about the record.
+    if (deadline.signal.aborted) throw toProblem(cause, true);
     metrics.count("kek_broker_intents_failed_total", {});
     log({
       level: "error",

@@ -19,6 +19,8 @@ export interface RequestContext {
 const REQUEST_ID = /^[A-Za-z0-9._~:/+=-]{1,128}$/;
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const TIMEOUT = /^[1-9][0-9]{0,8}$/;
+/** The largest number that `X-Timeout-Ms` may hold; the cap is far below. */
+export const LARGEST_TIMEOUT_MS = 999_999_999;
 
 /** The caller's id if it is fit for a log, else a fresh one of 128 bits. */
 export function requestIdOf(

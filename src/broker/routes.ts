@@ -4,6 +4,7 @@ import * as z from "zod";
 import { KekStatus, UnwrapRequest, UnwrapResponse, WrapRequest, WrapResponse } from "../wire/messages.ts";
 import { MAX_TIMEOUT_MS } from "../wire/limits.ts";
 import { Problem, PROBLEM_MEDIA_TYPE, statusOf, type ProblemCode } from "../wire/problem.ts";
+import { LARGEST_TIMEOUT_MS } from "./request-context.ts";
 
 /** The HTTP API, as it is served and as it is published in /openapi.json. */
 
@@ -34,6 +35,7 @@ const headers = z.object({
     .openapi({
       type: "integer",
       minimum: 1,
+      maximum: LARGEST_TIMEOUT_MS,
       description: `Milliseconds the caller has left; at most ${MAX_TIMEOUT_MS}, which is also the default.`,
     }),
   "x-request-id": z.string().optional().openapi({

@@ -9,6 +9,10 @@ import { Name } from "./name.ts";
  * shim one minor version older reads them.
  */
 
+/** For the published schema: as much of the rule as a pattern can tell. */
+const CANONICAL_BASE64 =
+  "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)$";
+
 function base64Bytes(min: number, max: number) {
   const longest = Math.ceil(max / 3) * 4;
   return z
@@ -21,7 +25,8 @@ function base64Bytes(min: number, max: number) {
     .refine((text) => {
       const bytes = decodeBase64(text);
       return bytes === undefined || (bytes.length >= min && bytes.length <= max);
-    }, `must decode to ${min} to ${max} bytes`);
+    }, `must decode to ${min} to ${max} bytes`)
+    .meta({ contentEncoding: "base64", minLength: 4, pattern: CANONICAL_BASE64 });
 }
 
 /** The caller's name for this request, kube-apiserver's UUID: printable ASCII, logged. */

@@ -157,6 +157,14 @@ describe("when the record fails", () => {
     expect(performance.now() - start).toBeLessThan(1500);
   });
 
+  it("a caller whose time runs out meanwhile is told that, and the record is not blamed", async () => {
+    const { recorder } = faultyRecorder({ intent: "hangs" }, false);
+    const harness = setup({ aa: fakeProvider() }, {}, recorder);
+    const answer = await wrap(harness, { mistakes: { headers: { "x-timeout-ms": "50" } } });
+    expect([answer.status, problemCode(answer)]).toEqual([503, "DependencyTimeout"]);
+    expect(harness.counted).not.toContainEqual({ name: "kek_broker_intents_failed_total", labels: {} });
+  });
+
   it("an unwrap gives nothing away either", async () => {
     const aa = fakeProvider();
     const good = setup({ aa });

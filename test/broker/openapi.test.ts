@@ -22,6 +22,8 @@ interface Document {
   };
 }
 
+type Fields = Readonly<Record<string, { readonly pattern: string }>>;
+
 describe("/openapi.json", () => {
   let document: Document;
   let text: string;
@@ -65,6 +67,19 @@ describe("/openapi.json", () => {
     const schema = document.components.schemas[path === "wrap" ? "WrapRequest" : "UnwrapRequest"];
     expect(schema).toMatchObject({ type: "object", additionalProperties: false });
     expect(schema?.["required"]).toEqual([path === "wrap" ? "plaintext" : "ciphertext"]);
+  });
+
+  it.each([
+    ["WrapRequest", "plaintext", 344],
+    ["UnwrapRequest", "ciphertext", 5464],
+  ] as const)("tells how %s.%s is written: canonical base64, not empty", (name, field, maxLength) => {
+    const properties = document.components.schemas[name]?.["properties"] as Fields | undefined;
+    const schema = properties?.[field];
+    expect(schema).toMatchObject({ contentEncoding: "base64", minLength: 4, maxLength });
+    const pattern = new RegExp(schema?.pattern ?? "");
+    for (const good of ["AAAA", "AAE=", "AQ=="]) expect(good).toMatch(pattern);
+    for (const bad of ["", "AA", "AAE", "AR==", "AAF=", "A===", "AA-_", "AAAA\n"])
+      expect(bad).not.toMatch(pattern);
   });
 
   const common: ProblemCode[] = [
