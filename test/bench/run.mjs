@@ -78,6 +78,12 @@ async function bench() {
   const client = await makeClient(fakeAws, bare, running);
   const { calls, pairs } = await measureInRounds(client);
   client.close();
+  // As asked, not killed: a profile is written at the end (`--cpu-prof`).
+  await Promise.all(
+    [fakeAws, bare, ...running.flatMap(({ shim, broker }) => [shim, broker])].map((program) =>
+      program.stop(),
+    ),
+  );
   return { machine, calls, pairs, memory, cold, seconds: (performance.now() - began) / 1000 };
 }
 
