@@ -41,6 +41,8 @@ const LOG_EVENTS = [
   "stopping",
   "config-loaded",
   "config-refused",
+  "restart-needed",
+  "audit-reopen-failed",
   "development-keys",
 ] as const;
 

@@ -21,47 +21,60 @@ interface Waiting {
  * synced to the disk: a crash of the machine, not of the process, can lose the last lines.
  */
 export async function openLineFile(path: string): Promise<LineWriter> {
-  const openFile = (): Promise<FileHandle> => open(path, "a", 0o600);
-  let file = await openFile();
-  let waiting: Waiting[] = [];
-  let draining: Promise<void> | undefined;
-  // A write that failed half way (a full disk) leaves a torn line, which must not swallow the next.
-  let torn = false;
+  const openFile = async (): Promise<LineQueue> => new LineQueue(await open(path, "a", 0o600));
+  let current = await openFile();
+  return {
+    write: (line) => current.write(line),
+    reopen: async () => {
+      const previous = current;
+      current = await openFile();
+      // Not waited for: a file that hangs must not keep lines from the new one.
+      void previous.close().catch(() => {});
+    },
+    close: () => current.close(),
+  };
+}
 
-  const drain = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const batch = waiting;
-      waiting = [];
+/** One open file and the lines on their way into it. */
+class LineQueue {
+  readonly #file: FileHandle;
+  #waiting: Waiting[] = [];
+  #draining: Promise<void> | undefined;
+  // A write that failed half way (a full disk) leaves a torn line, which must not swallow the next.
+  #torn = false;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  write(line: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ line, resolve, reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#draining;
+    await this.#file.close();
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      const text = batch.map(({ line }) => `${line}\n`).join("");
       try {
-        await file.appendFile(`${torn ? "\n" : ""}${batch.map(({ line }) => `${line}\n`).join("")}`);
-        torn = false;
+        await this.#file.appendFile(this.#torn ? `\n${text}` : text);
+        this.#torn = false;
         for (const { resolve } of batch) resolve();
       } catch (cause) {
-        torn = true;
+        this.#torn = true;
         for (const { reject } of batch) reject(cause);
       }
     }
-    draining = undefined;
-  };
-
-  return {
-    write: (line) =>
-      new Promise((resolve, reject) => {
-        waiting.push({ line, resolve, reject });
-        draining ??= drain();
-      }),
-    reopen: async () => {
-      const next = await openFile();
-      const previous = file;
-      file = next;
-      await draining;
-      await previous.close();
-    },
-    close: async () => {
-      await draining;
-      await file.close();
-    },
-  };
+    this.#draining = undefined;
+  }
 }
 
 /** Writes to a stream such as standard output, which others write whole lines to as well. */

@@ -7,6 +7,8 @@ const EXIT_USAGE = 2;
 
 /** The `kek-broker` command. Exit codes: 0 ended as asked, 1 could not start, 2 wrong usage. */
 export async function main(argv: readonly string[]): Promise<void> {
+  // A reader of the log that has gone away must not end the broker; a record on the same stream fails by itself.
+  process.stdout.on("error", () => {});
   const program = new Command("kek-broker")
     .description("Wraps and unwraps Kubernetes' DEKs against KEKs in cloud KMSs, for callers it knows.")
     .showHelpAfterError("(kek-broker --help tells more)")

@@ -6,12 +6,12 @@ import { createBroker, createPrivateApp } from "../broker/app.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
 import { readConfigFile } from "../config/load.ts";
 import type { BrokerConfig } from "../config/schema.ts";
-import { DocumentError } from "../wire/document.ts";
 import { createAppendRecorder } from "./append-recorder.ts";
 import { loadConfig, usesDevelopmentKeys, type LoadedConfig } from "./broker-state.ts";
 import { openLineFile, streamLineWriter, type LineWriter } from "./line-writer.ts";
-import { listen } from "./listen.ts";
+import { listen, readTls } from "./listen.ts";
 import { createPrometheusMetrics } from "./prometheus.ts";
+import { createReload } from "./reload.ts";
 
 export interface BrokerOptions {
   readonly configPath: string;
@@ -63,7 +63,8 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     resolve: addressesOf,
   };
   const broker = createBroker(deps);
-  const publicServer = await listen((request) => broker.fetch(request), settings.listen, settings.tls);
+  const tls = settings.tls === undefined ? undefined : readTls(settings.tls);
+  const publicServer = await listen((request) => broker.fetch(request), settings.listen, tls);
   let draining = false;
   const privateApp = createPrivateApp({
     ...deps,
@@ -76,26 +77,20 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   const tellKeys = (): void => {
     if (usesDevelopmentKeys(loaded.state.config)) log({ level: "warn", event: "development-keys" });
   };
-  const reload = async (): Promise<void> => {
-    await writer.reopen();
-    try {
-      const next = await load(loaded);
-      const changed = next.state.digest !== loaded.state.digest;
+  const reload = createReload({
+    load,
+    current: () => loaded,
+    apply: (next) => {
       loaded = next;
-      if (settings.tls !== undefined) publicServer.reloadTls(settings.tls);
-      metrics.count("kek_broker_config_reloads_total", { result: changed ? "ok" : "unchanged" });
-      log({ level: "info", event: "config-loaded", config: next.state.digest });
       tellKeys();
-    } catch (error) {
-      metrics.count("kek_broker_config_reloads_total", { result: "refused" });
-      log({ level: "error", event: "config-refused", error: reasonOf(error) });
-    }
-  };
-  // One after the other: a reload that began later must not be overtaken by one that began earlier.
-  let reloading = Promise.resolve();
-  const queueReload = (): Promise<void> => (reloading = reloading.then(reload));
+    },
+    server: publicServer,
+    writer,
+    metrics,
+    log,
+  });
   const watched = [options.configPath, ...(settings.tls === undefined ? [] : Object.values(settings.tls))];
-  const onChange = (): void => void queueReload();
+  const onChange = (): void => void reload();
   for (const file of watched) watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, onChange);
 
   tellKeys();
@@ -109,14 +104,13 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   return {
     url: publicServer.url,
     privateUrl: privateServer.url,
-    reload: queueReload,
+    reload,
     close: async () => {
       draining = true;
       log({ level: "info", event: "stopping" });
       for (const file of watched) unwatchFile(file, onChange);
       await publicServer.close(DRAIN_MS);
       await privateServer.close(0);
-      await reloading;
       await writer.close();
     },
   };
@@ -128,9 +122,4 @@ function openAudit(audit: BrokerConfig["audit"]): Promise<LineWriter> {
 
 async function addressesOf(host: string): Promise<string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address);
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof DocumentError) return error.message;
-  return error instanceof Error && "code" in error ? String(error.code) : "the file could not be used";
 }

@@ -1,6 +1,16 @@
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -120,6 +130,74 @@ describe("kek-broker serve", () => {
       expect(linesOf(`${running.auditFile}.1`)).toHaveLength(2);
       expect(linesOf(running.auditFile)).toHaveLength(2);
     });
+  });
+
+  describe("is not kept from a revocation", () => {
+    const revoke = (running: NodeBroker): void => {
+      const config = JSON.parse(readFileSync(running.configFile, "utf8")) as Record<string, unknown>;
+      writeFileSync(running.configFile, JSON.stringify({ ...config, revoked: ["prod-eu-1"] }));
+      running.signal("SIGHUP");
+    };
+
+    it("by a record's file that cannot be opened again: told, and the old one goes on", async () => {
+      const records = join(folder, "records");
+      mkdirSync(records);
+      const running = await start({ audit: { file: join(records, "custody.jsonl") } });
+      rmSync(records, { recursive: true });
+      revoke(running);
+      expect(await running.printed(/"audit-reopen-failed"/)).toContain("ENOENT");
+      expect((await wrapAt(running.url)).json["code"]).toBe("Revoked");
+    });
+
+    it("by a record's file that hangs", async () => {
+      const pipe = join(folder, "custody.fifo");
+      execFileSync("mkfifo", [pipe]);
+      // Keeps a reader, so that opening to write succeeds, and never reads.
+      const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+      const running = await start({ audit: { file: pipe } });
+      // 64 KiB of unread entries fill the pipe; from there on nothing is recorded, so nothing is done.
+      let last = await wrapAt(running.url);
+      for (let tries = 0; last.status === 200 && tries < 400; tries++) last = await wrapAt(running.url);
+      expect(last.json["code"]).toBe("AuditUnavailable");
+      revoke(running);
+      await running.printed(/"config-loaded"/);
+      expect((await wrapAt(running.url)).json["code"]).toBe("Revoked");
+      // A write that hangs in the kernel keeps a process from ending by itself.
+      running.signal("SIGKILL");
+      closeSync(reader);
+    });
+  });
+
+  it("takes nothing of a configuration whose certificate is broken", async () => {
+    const certFile = join(folder, "tls.crt");
+    const keyFile = join(folder, "tls.key");
+    writeCertificate(certFile, keyFile);
+    const running = await start({ tls: { certFile, keyFile } });
+    const port = Number(new URL(running.url).port);
+    const before = await fingerprint(port);
+    const { text } = await send(running.privateUrl, "GET", "/readyz");
+    writeFileSync(certFile, readFileSync(certFile, "utf8").slice(0, 200));
+    const config = JSON.parse(readFileSync(running.configFile, "utf8")) as Record<string, unknown>;
+    writeFileSync(running.configFile, JSON.stringify({ ...config, revoked: ["prod-eu-1"] }));
+    running.signal("SIGHUP");
+    await running.printed(/"config-refused"/);
+    expect((await send(running.privateUrl, "GET", "/readyz")).text).toBe(text);
+    expect(await fingerprint(port)).toBe(before);
+  });
+
+  it("tells which changes need a restart", async () => {
+    const running = await start();
+    const config = JSON.parse(readFileSync(running.configFile, "utf8")) as Record<string, unknown>;
+    writeFileSync(running.configFile, JSON.stringify({ ...config, audit: { stdout: true } }));
+    running.signal("SIGHUP");
+    expect(await running.printed(/"restart-needed"/)).toContain("audit");
+  });
+
+  it("serves on when nobody reads its log any more", async () => {
+    const running = await start();
+    running.stopReading();
+    for (let calls = 0; calls < 20; calls++) expect((await wrapAt(running.url)).status).toBe(200);
+    expect((await send(running.privateUrl, "GET", "/readyz")).status).toBe(200);
   });
 
   it("lets a request under way finish on SIGTERM, then ends with 0", async () => {

@@ -29,6 +29,8 @@ export interface NodeBroker extends BrokerTarget {
   /** Resolves when a line of its output matches. */
   readonly printed: (pattern: RegExp) => Promise<string>;
   readonly signal: (name: NodeJS.Signals) => void;
+  /** Closes the reading end of its standard output. */
+  readonly stopReading: () => void;
   readonly exited: Promise<number | null>;
 }
 
@@ -88,6 +90,7 @@ export async function startNodeBroker(config: string, env: Record<string, string
     output: () => output,
     printed,
     signal: (name) => child.kill(name),
+    stopReading: () => child.stdout.destroy(),
     exited,
     close: async () => {
       if (!ended) child.kill("SIGTERM");
