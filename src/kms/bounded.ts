@@ -1,4 +1,4 @@
-import { Breaker, type Outcome } from "./breaker.ts";
+import { Breaker, type Outcome, type Pass } from "./breaker.ts";
 import {
   type KeyProvider,
   type ProviderCall,
@@ -10,7 +10,10 @@ import {
 import { Limiter } from "./limiter.ts";
 
 export interface BoundedOptions {
-  /** The most time for one call with its queueing and its retry; the caller's signal may end it sooner. */
+  /**
+   * The most time for one call with its retry, from when there is room for it, and before that the most it waits for
+   * room; the caller's signal may end both sooner.
+   */
   readonly deadlineMs?: number;
   /** Calls under way at once, and calls waiting for that. */
   readonly concurrency?: number;
@@ -41,8 +44,8 @@ const RETRY_AFTER_MS = { least: 10, most: 60 };
 
 /**
  * The same provider, made safe to depend on: a deadline, bounded concurrency, one retry of `Unavailable`, and a
- * circuit breaker that `Timeout` and `Unavailable` open. A call that its caller gave up proves nothing about the
- * cloud and does not count. State is per instance: make one for each member and keep it.
+ * circuit breaker that `Timeout` and `Unavailable` open. A call that its caller gave up, or that waited for room in
+ * vain, proves nothing about the cloud and does not count. State is per instance: make one for each member and keep it.
  */
 export function bounded(provider: KeyProvider, options: BoundedOptions = {}): KeyProvider {
   return new BoundedProvider(provider, { ...DEFAULTS, ...options });
@@ -88,19 +91,34 @@ class BoundedProvider implements KeyProvider {
   async #run<T>(call: ProviderCall, act: (call: ProviderCall) => Promise<T>): Promise<T> {
     if (call.signal.aborted) throw timedOut();
     const pass = this.#breaker.enter();
-    if (pass === undefined)
-      throw new ProviderError("Unavailable", "this member failed lately and is left alone");
+    if (pass === undefined) throw leftAlone();
     const deadline = startDeadline(call.signal, this.#options.deadlineMs);
     const inner = { ...call, signal: deadline.signal };
     const attempt = pass === "probe" ? act : (again: ProviderCall) => this.#withRetry(again, act);
-    let outcome: Outcome = "answered";
+    let admitted = false;
     try {
-      return await this.#limiter.run(deadline.signal, () => untilAborted(deadline.signal, attempt(inner)));
-    } catch (error) {
-      outcome = call.signal.aborted ? "unknown" : outcomeOf(error);
-      throw error;
+      return await this.#limiter.run(deadline.signal, () => {
+        if (pass === "call" && this.#breaker.isOpen) throw leftAlone();
+        admitted = true;
+        // Time in the queue is this broker's own: a cloud is judged only by a deadline that it had to itself.
+        deadline.restart();
+        return this.#judge(pass, call.signal, untilAborted(deadline.signal, attempt(inner)));
+      });
     } finally {
       deadline.clear();
+      if (!admitted) this.#breaker.leave(pass, "unknown");
+    }
+  }
+
+  /** Before the call's place is handed on, so that who gets it knows. */
+  async #judge<T>(pass: Pass, caller: AbortSignal, result: Promise<T>): Promise<T> {
+    let outcome: Outcome = "answered";
+    try {
+      return await result;
+    } catch (error) {
+      outcome = caller.aborted ? "unknown" : outcomeOf(error);
+      throw error;
+    } finally {
       this.#breaker.leave(pass, outcome);
     }
   }
@@ -139,13 +157,17 @@ function outcomeOf(error: unknown): Outcome {
 function startDeadline(outer: AbortSignal, ms: number) {
   const controller = new AbortController();
   const abort = () => controller.abort();
-  const timer = setTimeout(abort, ms);
+  let timer = setTimeout(abort, ms);
   outer.addEventListener("abort", abort, { once: true });
+  const restart = () => {
+    clearTimeout(timer);
+    timer = setTimeout(abort, ms);
+  };
   const clear = () => {
     clearTimeout(timer);
     outer.removeEventListener("abort", abort);
   };
-  return { signal: controller.signal, clear };
+  return { signal: controller.signal, restart, clear };
 }
 
 /** A provider that overlooks its signal must not hold its caller. */
@@ -170,6 +192,10 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     }, ms);
     signal.addEventListener("abort", giveUp, { once: true });
   });
+}
+
+function leftAlone(): ProviderError {
+  return new ProviderError("Unavailable", "this member failed lately and is left alone");
 }
 
 function timedOut(): ProviderError {

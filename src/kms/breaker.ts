@@ -27,6 +27,11 @@ export class Breaker {
     this.#options = options;
   }
 
+  /** Whether it refuses, now or until a probe is answered: for those who got their pass before it opened. */
+  get isOpen(): boolean {
+    return this.#probeAt !== undefined;
+  }
+
   /** Asks for a pass, which must be given back with {@link leave}; `undefined` is a refusal. */
   enter(): Pass | undefined {
     if (this.#probeAt === undefined) return "call";

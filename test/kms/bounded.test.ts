@@ -193,6 +193,42 @@ describe("the breaker", () => {
     },
   );
 
+  it("is not opened by calls that waited for room, then were cut by a deadline that the cloud did not have", async () => {
+    const timely: Answer = ({ signal }) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => resolve("v1"), 600);
+        signal.addEventListener("abort", () => {
+          clearTimeout(timer);
+          reject(new ProviderError("Timeout", "scripted"));
+        });
+      });
+    const { provider, calls } = scripted(timely);
+    const safe = under(provider, { concurrency: 2, queueLength: 4, deadlineMs: 700 });
+    const codes = Array.from({ length: 6 }, () => codeOf(safe.currentVersion(call())));
+    await vi.runAllTimersAsync();
+    // The last two found no room in 700 ms, so the cloud was not asked.
+    expect(await Promise.all(codes)).toStrictEqual([
+      ...Array<string>(4).fill("answered"),
+      ...Array<string>(2).fill("Throttled"),
+    ]);
+    expect(calls).toHaveLength(4);
+    const next = codeOf(safe.currentVersion(call()));
+    await vi.runAllTimersAsync();
+    expect(await next).toBe("answered");
+  });
+
+  it("is obeyed by calls that waited for room while it opened", async () => {
+    const { provider, calls } = scripted(slow);
+    const safe = under(provider, { concurrency: 1, queueLength: 1, deadlineMs: 700, breakerFailures: 1 });
+    const running = codeOf(safe.currentVersion(call()));
+    await vi.advanceTimersByTimeAsync(100);
+    const waiting = codeOf(safe.currentVersion(call()));
+    await vi.advanceTimersByTimeAsync(1_200);
+    expect(await running).toBe("Timeout");
+    expect(await waiting).toBe("Unavailable");
+    expect(calls).toHaveLength(1);
+  });
+
   it("is not opened by callers who give up", async () => {
     const { provider, calls } = scripted(slow);
     const safe = under(provider);
