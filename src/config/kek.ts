@@ -115,7 +115,9 @@ const KekShape = z.strictObject({
     .describe(
       "The keys behind this KEK, by name. A name is forever: it stands for key material and is written into envelopes. They are asked in this order.",
     ),
-  lease: Lease.prefault({}).describe("How long shims go on without asking."),
+  lease: Lease.prefault({}).describe(
+    "How long shims may go on without asking; told in status. **Not enforced yet**: today's shim, in `mode: direct`, keeps what it unwrapped until it stops or is told `Revoked`.",
+  ),
   epoch: z
     .int()
     .min(0)

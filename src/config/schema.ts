@@ -71,7 +71,9 @@ export const BrokerConfig = z.strictObject({
     .array(z.string().refine(isSubject, "write CLUSTER or CLUSTER/NODE"))
     .max(1024)
     .default([])
-    .describe("CLUSTER or CLUSTER/NODE: refused at once, and the keys they hold end. The kill switch."),
+    .describe(
+      "CLUSTER or CLUSTER/NODE: refused at once, and a shim that is told so drops the keys it holds. The kill switch; it cannot reach a node that is cut off from the broker.",
+    ),
 });
 /** As the broker uses it: defaults applied, durations in seconds, instants in milliseconds since the epoch. */
 export type BrokerConfig = z.infer<typeof BrokerConfig>;
