@@ -89,7 +89,12 @@ async function watch<T extends { keyVersion?: string; cloudRequestId?: string }>
     }
     finish(error.code);
     trace.note(member, { result: error.code, cloudRequestId: error.cloudRequestId });
-    throw new MemberFailure(error.message, { final: error.code === "InvalidCiphertext", cause: error });
+    const { code, message } = error;
+    throw new MemberFailure(message, {
+      final: code === "InvalidCiphertext",
+      unclear: code === "Refused",
+      cause: error,
+    });
   }
 }
 

@@ -39,10 +39,13 @@ export class MemberFailure extends Error {
   override readonly name = "MemberFailure";
   /** True: this member can never open this. False: it could not be asked, or not now. */
   readonly final: boolean;
+  /** It was asked, and its answer says neither. The wrap may be why, so this is no unavailability. */
+  readonly unclear: boolean;
 
-  constructor(message: string, options: { final: boolean; cause?: unknown }) {
+  constructor(message: string, options: { final: boolean; unclear?: boolean; cause?: unknown }) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.final = options.final;
+    this.unclear = options.unclear ?? false;
   }
 }
 

@@ -107,14 +107,20 @@ function candidatesOf(head: Head, { members, allowRsaOnly }: OpenInput): readonl
   return [...symmetric, ...known.filter(({ member }) => !member.symmetric)];
 }
 
-/** Asks one after the other; only unavailability leads to the next. */
+/**
+ * Asks one after the other; only unavailability leads to the next. What a symmetric member did not take may have been
+ * written so that it would not: another symmetric member may then be asked, but none whose wraps anyone can make.
+ */
 async function unwrapByFirst(candidates: readonly Candidate[]): Promise<Unwrapped> {
   const tried: MemberReport[] = [];
+  let steered = false;
   for (const { member, part } of candidates) {
+    if (steered && !member.symmetric) break;
     const answer = await unwrapBy(member, part);
     if (!(answer instanceof MemberFailure)) return { ...answer, name: member.name, tried };
     tried.push({ name: member.name, failure: answer });
     if (answer.final) throw invalidEnvelope("a member refused its wrap", tried);
+    steered ||= member.symmetric && answer.unclear;
   }
   throw new EnvelopeError("Unavailable", "none of the envelope's members could be reached", tried);
 }

@@ -6,7 +6,8 @@ import { ProviderError, type ProviderErrorCode } from "./key-provider.ts";
  * Names of errors that KMS, its front end, STS and the SDK give, and what each means for a member.
  * `IncorrectKeyException` is a wrap of another key; `KMSInvalidStateException` a key pending deletion, without its
  * material, or in a key store that is away. Clock skew comes as a refused signature. `TimeoutError` is the SDK's name
- * for a lost connection (ECONNRESET, EPIPE, ETIMEDOUT); deadlines are ours and abort.
+ * for a lost connection (ECONNRESET, EPIPE, ETIMEDOUT); deadlines are ours and abort. Some of those that pass come with
+ * HTTP 400: STS could not reach the identity provider, or the request did not arrive in time.
  */
 const CODES: ReadonlyMap<string, ProviderErrorCode> = new Map([
   ...named("InvalidCiphertext", "InvalidCiphertextException", "IncorrectKeyException"),
@@ -45,6 +46,8 @@ const CODES: ReadonlyMap<string, ProviderErrorCode> = new Map([
     "Throttled",
     "LimitExceededException",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
     "Throttling",
     "ThrottledException",
     "ThrottlingException",
@@ -54,13 +57,18 @@ const CODES: ReadonlyMap<string, ProviderErrorCode> = new Map([
   ...named(
     "Unavailable",
     "DependencyTimeoutException",
+    "IDPCommunicationError",
+    "IDPCommunicationErrorException",
     "InternalFailure",
     "InternalServerError",
     "KMSInternalException",
+    "RequestTimeout",
+    "RequestTimeoutException",
     "ServiceUnavailable",
     "ServiceUnavailableException",
     "TimeoutError",
   ),
+  ...named("Refused", "SerializationException", "UnknownOperationException", "ValidationException"),
 ]);
 
 function named(code: ProviderErrorCode, ...names: string[]): [string, ProviderErrorCode][] {
@@ -98,5 +106,6 @@ function codeOfStatus(status: number | undefined): ProviderErrorCode {
   if (status === 404) return "KeyUnavailable";
   if (status === 408) return "Timeout";
   if (status === 429) return "Throttled";
+  if (status !== undefined && status >= 400 && status < 500) return "Refused";
   return "Unavailable";
 }

@@ -149,6 +149,7 @@ function outcomeOf(error: unknown): Outcome {
     case "InvalidCiphertext":
     case "KeyUnavailable":
     case "AccessDenied":
+    case "Refused":
       return "answered";
   }
 }

@@ -65,8 +65,10 @@ export interface UnwrapResult {
  * - `KeyUnavailable`: the key is disabled, pending deletion, missing or destroyed.
  * - `AccessDenied`: the broker's own cloud identity may not use it, or could not be had.
  * - `Throttled`, `Timeout`, `Unavailable`: the cloud said "not now", nothing in time, or broke.
+ * - `Refused`: the cloud answered that it does not take such a request, and nothing above says why.
  *
- * All but the first are unavailability: another member may still serve.
+ * All but the first and the last are unavailability: another member may still serve. `Refused` may be due to the wrap
+ * itself, so it leads to no member whose wraps anyone can make.
  */
 export type ProviderErrorCode =
   | "InvalidCiphertext"
@@ -74,7 +76,8 @@ export type ProviderErrorCode =
   | "AccessDenied"
   | "Throttled"
   | "Timeout"
-  | "Unavailable";
+  | "Unavailable"
+  | "Refused";
 
 /** The only error that leaves a provider. Its message is safe to log: no ARN, URL, account or key material. */
 export class ProviderError extends Error {

@@ -38,6 +38,7 @@ describe("when clouds fail", () => {
     [{ aa: "Timeout" }, 503, "DependencyTimeout"],
     [{ aa: "Unavailable" }, 503, "DependencyTimeout"],
     [{ aa: "AccessDenied" }, 503, "DependencyTimeout"],
+    [{ aa: "Refused" }, 503, "DependencyTimeout"],
     [{ aa: "KeyUnavailable", bb: "Timeout" }, 503, "DependencyTimeout"],
     [{ aa: "Throttled", bb: "Unavailable" }, 503, "DependencyTimeout"],
     [{ aa: "defect" }, 500, "Internal"],
@@ -85,6 +86,18 @@ describe("when clouds fail", () => {
     const before = members.bb.calledFor("unwrap");
     expect(problemCode(await unwrap(harness, json["ciphertext"]))).toBe("InvalidCiphertext");
     expect(members.bb.calledFor("unwrap")).toBe(before);
+  });
+
+  it("what a symmetric member refuses without saying why, an asymmetric one does not open", async () => {
+    const members = { aa: fakeProvider(1), rsa: Object.assign(fakeProvider(2), { symmetric: false }) };
+    const harness = setup(members);
+    const { json } = await wrap(harness);
+    members.aa.faults = { unwrap: "Refused" };
+    const before = members.rsa.calledFor("unwrap");
+    expect(problemCode(await unwrap(harness, json["ciphertext"]))).toBe("DependencyTimeout");
+    expect(members.rsa.calledFor("unwrap")).toBe(before);
+    members.aa.faults = { unwrap: "KeyUnavailable" };
+    expect((await unwrap(harness, json["ciphertext"])).status).toBe(200);
   });
 
   it("a wrap below its quorum is no wrap", async () => {

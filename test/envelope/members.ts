@@ -55,11 +55,15 @@ export interface Faults {
   readonly wrap?: "before" | "after";
   readonly unwrap?: "before" | "after";
   readonly final?: boolean;
+  readonly unclear?: boolean;
 }
 
 /** The same member with one of its calls failing. */
 export function failing(member: FakeMember, faults: Faults): FakeMember {
-  const failure = new MemberFailure("as the test wants it", { final: faults.final ?? false });
+  const failure = new MemberFailure("as the test wants it", {
+    final: faults.final ?? false,
+    unclear: faults.unclear ?? false,
+  });
   return {
     ...member,
     async wrap(w) {

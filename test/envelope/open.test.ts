@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { readHead } from "../../src/envelope/open.ts";
 import { CLUSTER, DEK, KEK, KEY_ID, bytesFrom, codeOf, failureOf, flipped, openFor, sealFor } from "./kit.ts";
-import { failing, fakeMember, stubbornMember, unreachable } from "./members.ts";
+import { failing, fakeMember, stubbornMember, unreachable, type FakeMember } from "./members.ts";
 
 const aws = () => fakeMember("aws");
 const gcp = () => fakeMember("gcp");
@@ -107,6 +107,25 @@ describe("when a member is unavailable", () => {
     const { envelope } = await sealFor({ members: [aws(), azure()] });
     const broken = { ...aws(), unwrap: () => Promise.reject(new RangeError("a defect")) };
     await expect(openFor({ envelope, members: [broken, azure()] })).rejects.toThrow(RangeError);
+  });
+});
+
+describe("when a symmetric member does not say whether it can ever open its wrap", () => {
+  const unclear = (member: FakeMember) => failing(member, { unwrap: "before", unclear: true });
+
+  test("another symmetric one opens", async () => {
+    const { envelope } = await sealFor({ members: [aws(), gcp(), azure()] });
+    const opened = await openFor({ envelope, members: [unclear(aws()), gcp(), azure()] });
+    expect(opened.member.name).toBe("gcp");
+  });
+
+  test("no other is asked, even if the rest is unavailable: the wrap may be written so as to lead there", async () => {
+    const { envelope } = await sealFor({ members: [aws(), gcp(), azure()] });
+    const last = azure();
+    const error = await failureOf(openFor({ envelope, members: [unclear(aws()), unreachable(gcp()), last] }));
+    expect(error.code).toBe("Unavailable");
+    expect(names(error.failures)).toEqual(["aws", "gcp"]);
+    expect(last.calls).toEqual([]);
   });
 });
 

@@ -144,14 +144,18 @@ describe("the retry", () => {
     expect(calls).toHaveLength(2);
   });
 
-  it.each(["InvalidCiphertext", "KeyUnavailable", "AccessDenied", "Throttled", "Timeout"] as const)(
-    "is not made for %s",
-    async (failure) => {
-      const { provider, calls } = scripted(bad(failure), good);
-      expect(await codeOf(under(provider).currentVersion(call()))).toBe(failure);
-      expect(calls).toHaveLength(1);
-    },
-  );
+  it.each([
+    "InvalidCiphertext",
+    "KeyUnavailable",
+    "AccessDenied",
+    "Throttled",
+    "Timeout",
+    "Refused",
+  ] as const)("is not made for %s", async (failure) => {
+    const { provider, calls } = scripted(bad(failure), good);
+    expect(await codeOf(under(provider).currentVersion(call()))).toBe(failure);
+    expect(calls).toHaveLength(1);
+  });
 
   it("is inside the deadline", async () => {
     const { provider, calls } = scripted(bad("Unavailable"), good);
@@ -183,7 +187,7 @@ describe("the breaker", () => {
     expect(calls).toHaveLength(asked);
   });
 
-  it.each(["InvalidCiphertext", "KeyUnavailable", "AccessDenied", "Throttled"] as const)(
+  it.each(["InvalidCiphertext", "KeyUnavailable", "AccessDenied", "Throttled", "Refused"] as const)(
     "is not opened by %s",
     async (failure) => {
       const { provider, calls } = scripted(bad(failure));
