@@ -34,8 +34,8 @@ interface LocalKey {
 
 /**
  * AES-256-GCM under keys from the configuration. A wrap is: length of the version's name (1 byte), the name,
- * 12-byte nonce, ciphertext with its 16-byte tag. A wrap of a version that is not configured is `KeyUnavailable`,
- * since it opens again once the version is back.
+ * 12-byte nonce, ciphertext with its 16-byte tag. A wrap of a version that is not configured is `InvalidCiphertext`:
+ * whoever writes a wrap writes the version, so it must not pass for unavailability and lead to another member.
  *
  * Throws a TypeError for keys that are not 32 bytes, duplicate or unusable version names, or an unknown primary.
  */
@@ -109,7 +109,7 @@ class LocalProvider implements KeyProvider {
   async #key(version: string): Promise<LocalKey> {
     const secret = this.#secrets.get(version);
     if (secret === undefined) {
-      throw new ProviderError("KeyUnavailable", "local: this version of the key is not configured");
+      throw new ProviderError("InvalidCiphertext", "local: this version of the key is not configured");
     }
     const known = this.#keys.get(version) ?? importKey(version, secret);
     this.#keys.set(version, known);
