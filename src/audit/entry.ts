@@ -48,7 +48,11 @@ export interface Outcome {
 
 export interface MemberOutcome {
   readonly name: string;
-  /** `ok` or a ProviderErrorCode. */
+  /**
+   * `ok`; a ProviderErrorCode; `unproven` for a wrap that was made but did not open again to what was wrapped; or
+   * `unfinished` for a call that had no answer when the act ended. The cloud may have done what has no good answer:
+   * whoever counts releases counts those too.
+   */
   readonly result: string;
   readonly keyVersion?: string;
   /** The clouds' own request ids, for reconciling with their logs. */

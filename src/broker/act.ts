@@ -1,7 +1,8 @@
 import type { Intent, Outcome } from "../audit/entry.ts";
+import { EnvelopeError } from "../envelope/envelope-error.ts";
 import { orAbort, settlesWithin, startDeadline } from "./deadline.ts";
 import type { BrokerServices } from "./deps.ts";
-import { createMemberTrace, type MemberTrace } from "./member.ts";
+import { createMemberTrace, noteUnproven, type MemberTrace } from "./member.ts";
 import type { Principal } from "./principal.ts";
 import { BrokerProblem } from "./problem.ts";
 import { hex, type RequestContext } from "./request-context.ts";
@@ -42,6 +43,7 @@ export async function recordedAct<Answer>(
     await conclude("ok", outcome);
     return answer;
   } catch (error) {
+    if (error instanceof EnvelopeError) noteUnproven(trace, error.failures);
     const problem = toProblem(error, signal.aborted);
     await conclude(problem.code);
     throw problem;

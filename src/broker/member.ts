@@ -1,5 +1,5 @@
 import type { MemberOutcome } from "../audit/entry.ts";
-import { MemberFailure, type EnvelopeMember } from "../envelope/member.ts";
+import { MemberFailure, type EnvelopeMember, type MemberReport } from "../envelope/member.ts";
 import {
   ProviderError,
   type KeyProvider,
@@ -15,7 +15,7 @@ export interface MemberTrace {
 }
 
 interface CallNote {
-  readonly result: "ok" | ProviderErrorCode;
+  readonly result: "ok" | "unfinished" | "unproven" | ProviderErrorCode;
   readonly keyVersion?: string | undefined;
   readonly cloudRequestId?: string | undefined;
 }
@@ -40,6 +40,13 @@ export function createMemberTrace(): MemberTrace {
   };
 }
 
+/** A member whose own calls all went well, and whose wrap still did not count. */
+export function noteUnproven(trace: MemberTrace, failures: readonly MemberReport[]): void {
+  for (const { name, failure } of failures) {
+    if (!(failure.cause instanceof ProviderError)) trace.note(name, { result: "unproven" });
+  }
+}
+
 /** Everything that the calls of one act have in common. */
 export interface MemberCalls {
   readonly context: WrapContext;
@@ -52,7 +59,9 @@ export interface MemberCalls {
 /** A provider as the envelope uses it, for one act: bound to its context and deadline, watched, errors translated. */
 export function envelopeMember(name: string, provider: KeyProvider, calls: MemberCalls): EnvelopeMember {
   const { context, signal, requestId, trace } = calls;
-  const call = { signal, requestId };
+  const onRetry = ({ cloudRequestId }: ProviderError): void =>
+    trace.note(name, { result: "unfinished", cloudRequestId });
+  const call = { signal, requestId, onRetry };
   const watched = <T extends { keyVersion?: string; cloudRequestId?: string }>(
     kind: "wrap" | "unwrap",
     made: () => Promise<T>,
@@ -73,6 +82,7 @@ async function watch<T extends { keyVersion?: string; cloudRequestId?: string }>
   made: () => Promise<T>,
 ): Promise<T> {
   const finish = timeCall(metrics, { kek: context.kek, member, call: kind });
+  trace.note(member, { result: "unfinished" });
   try {
     const result = await made();
     finish("ok");

@@ -4,7 +4,7 @@ import type { WrapRequest, WrapResponse } from "../wire/messages.ts";
 import { recordedAct } from "./act.ts";
 import type { Grant } from "./authorize.ts";
 import type { BrokerServices } from "./deps.ts";
-import { envelopeMember, type MemberTrace } from "./member.ts";
+import { envelopeMember, noteUnproven, type MemberTrace } from "./member.ts";
 import { keyIdOf, membersOf, wrapQuorumOf } from "./members.ts";
 import type { Principal } from "./principal.ts";
 import { sha256Hex, type RequestContext } from "./request-context.ts";
@@ -29,6 +29,7 @@ export async function wrap(
   };
   const perform = async (trace: MemberTrace) => {
     const { envelope, keyId, missing } = await sealFor(grant, plaintext, context, services, trace);
+    noteUnproven(trace, missing);
     const degraded = missing.map(({ name }) => name);
     if (degraded.length > 0) services.metrics.count("kek_broker_degraded_wraps_total", { kek: grant.name });
     const ciphertext = encodeBase64(envelope);

@@ -25,8 +25,6 @@ export interface BoundedOptions {
   readonly now?: () => number;
   /** From 0 up to 1: spreads retries. */
   readonly random?: () => number;
-  /** An attempt failed and is made again. The cloud may have logged it: its request id is in the error. */
-  readonly onRetry?: (failed: ProviderError, call: ProviderCall) => void;
 }
 
 const DEFAULTS = {
@@ -37,7 +35,6 @@ const DEFAULTS = {
   breakerCooldownMs: 5_000,
   now: () => performance.now(),
   random: () => Math.random(),
-  onRetry: () => {},
 } satisfies Required<BoundedOptions>;
 
 const RETRY_AFTER_MS = { least: 10, most: 60 };
@@ -129,7 +126,7 @@ class BoundedProvider implements KeyProvider {
     } catch (error) {
       if (!(error instanceof ProviderError) || error.code !== "Unavailable" || call.signal.aborted)
         throw error;
-      this.#options.onRetry(error, call);
+      call.onRetry?.(error);
       const { least, most } = RETRY_AFTER_MS;
       await pause(least + this.#options.random() * (most - least), call.signal);
       return act(call);

@@ -43,6 +43,8 @@ export interface ProviderCall {
   readonly signal: AbortSignal;
   /** Reaches the cloud where the cloud takes it. */
   readonly requestId: string;
+  /** Told of an attempt that failed and is made again: the cloud may have done and logged it. */
+  readonly onRetry?: (failed: ProviderError) => void;
 }
 
 export interface WrapResult {

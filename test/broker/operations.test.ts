@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 
 import type { Intent, Outcome } from "../../src/audit/entry.ts";
 import type { BrokerConfigInput } from "../../src/config/schema.ts";
-import { fakeProvider, type FakeProvider } from "./fake-provider.ts";
+import { bounded } from "../../src/kms/bounded.ts";
+import { ProviderError, type KeyProvider } from "../../src/kms/key-provider.ts";
+import { fakeProvider } from "./fake-provider.ts";
 import {
   call,
   configInput,
@@ -21,7 +23,7 @@ import {
 const local = configInput().keks?.[KEK]?.members["dev"];
 
 function withMembers(
-  members: Record<string, FakeProvider>,
+  members: Record<string, KeyProvider>,
   more: object = {},
   use: Record<string, "unwrap"> = {},
 ) {
@@ -302,6 +304,54 @@ describe("the record", () => {
         { name: "aa", result: "Throttled", cloudRequestIds: ["failed-wrap"] },
         { name: "bb", result: "Timeout", cloudRequestIds: ["wrap-1", "failed-unwrap"] },
       ],
+    });
+  });
+
+  it.each([false, true])(
+    "names a member that has not answered when the time is up (did it act: %s)",
+    async (acts) => {
+      const aa = fakeProvider();
+      const harness = withMembers({ aa });
+      const { json } = await wrap(harness);
+      Object.assign(aa, { faults: { unwrap: "hang" }, failsAfter: acts });
+      const answer = await unwrap(harness, json["ciphertext"], {
+        mistakes: { headers: { "x-timeout-ms": "100" } },
+      });
+      expect(problemCode(answer)).toBe("DependencyTimeout");
+      expect(harness.entries.at(-1)).toMatchObject({
+        result: "DependencyTimeout",
+        members: [{ name: "aa", result: "unfinished" }],
+      });
+    },
+  );
+
+  it("names a member whose wrap did not open to what was wrapped, in an envelope or in none", async () => {
+    const members = { aa: fakeProvider(1), bb: fakeProvider(2) };
+    const lie = members.bb.unwrap;
+    members.bb.unwrap = async (...call) => ({ ...(await lie(...call)), plaintext: new Uint8Array(32) });
+    const harness = withMembers(members);
+    expect((await wrap(harness)).json["degraded"]).toEqual(["bb"]);
+    const unproven = { name: "bb", result: "unproven", cloudRequestIds: ["wrap-1", "unwrap-1"] };
+    expect(harness.entries.at(-1)).toMatchObject({ members: [{ name: "aa", result: "ok" }, unproven] });
+    members.aa.faults = { wrap: "Throttled" };
+    expect((await wrap(harness)).status).toBe(503);
+    expect(harness.entries.at(-1)).toMatchObject({
+      members: [{ result: "Throttled" }, { result: "unproven" }],
+    });
+  });
+
+  it("holds the cloud's id of an attempt that failed and was made again", async () => {
+    const aa = fakeProvider();
+    const attempt = aa.wrap;
+    aa.wrap = async (...call) => {
+      if (aa.calledFor("wrap") > 0) return attempt(...call);
+      await attempt(...call);
+      throw new ProviderError("Unavailable", "the answer was lost", { cloudRequestId: "lost-wrap" });
+    };
+    const harness = withMembers({ aa: bounded(aa) });
+    expect((await wrap(harness)).status).toBe(200);
+    expect(harness.entries.at(-1)).toMatchObject({
+      members: [{ name: "aa", result: "ok", cloudRequestIds: ["lost-wrap", "wrap-2", "unwrap-1"] }],
     });
   });
 

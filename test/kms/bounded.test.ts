@@ -127,8 +127,8 @@ describe("the deadline", () => {
 describe("the retry", () => {
   it("is one, after a moment, for Unavailable; the failed attempt is told with the cloud's id", async () => {
     const { provider, calls } = scripted(bad("Unavailable"), good);
-    const onRetry = vi.fn<NonNullable<BoundedOptions["onRetry"]>>();
-    const version = under(provider, { onRetry }).currentVersion(call());
+    const onRetry = vi.fn<NonNullable<ProviderCall["onRetry"]>>();
+    const version = under(provider).currentVersion({ ...call(), onRetry });
     await vi.advanceTimersByTimeAsync(34);
     expect(calls).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1);
