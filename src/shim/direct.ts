@@ -57,7 +57,7 @@ export class DirectMode implements KmsService {
 
   async encrypt({ plaintext, uid }: EncryptRequest, caller: Caller): Promise<EncryptAnswer> {
     requireLength("plaintext", plaintext, MIN_PLAINTEXT_BYTES, MAX_PLAINTEXT_BYTES);
-    const { client, cache, clock, standing } = this.#options;
+    const { client, clock, standing } = this.#options;
     // As Status showed it when the apiserver decided to ask: a change meanwhile would not be what it expects.
     const { keyId } = standing.now;
     if (keyId === undefined) throw new KmsError("NotReady", standing.now.healthz);
@@ -65,10 +65,11 @@ export class DirectMode implements KmsService {
       deadline: clock.now() + Math.min(caller.remainingMs, MAX_WAIT_MS),
       signal: caller.signal,
     };
+    const { revocations } = standing;
     try {
       const answer = await client.wrap(plaintext, usableUid(uid), limits);
       const ciphertext = envelopeOf(answer);
-      cache.set(cacheKey(ciphertext), plaintext);
+      this.#keep(cacheKey(ciphertext), plaintext, revocations);
       standing.wrapped(answer.keyId);
       return { ciphertext, keyId };
     } catch (error) {
@@ -79,15 +80,16 @@ export class DirectMode implements KmsService {
 
   async decrypt({ ciphertext, uid }: DecryptRequest, caller: Caller): Promise<DecryptAnswer> {
     requireLength("ciphertext", ciphertext, 1, MAX_CIPHERTEXT_BYTES);
-    const { cache, metrics } = this.#options;
+    const { cache, metrics, standing } = this.#options;
     const key = cacheKey(ciphertext);
-    const cached = cache.get(key);
+    const cached = standing.revoked ? undefined : cache.get(key);
     if (cached !== undefined) {
       metrics.decrypt("hit");
       return { plaintext: cached };
     }
     let result: "miss" | "joined" = "joined";
-    const flight = this.#unwraps.run(key, () => {
+    // Who asks after a revocation joins nothing that began before it.
+    const flight = this.#unwraps.run(`${standing.revocations} ${key}`, () => {
       result = "miss";
       return this.#unwrap(key, ciphertext, uid, Math.max(MIN_FLIGHT_MS, caller.remainingMs));
     });
@@ -97,20 +99,28 @@ export class DirectMode implements KmsService {
 
   /** Belongs to no caller: one that leaves early finds the key in the cache when it asks again. */
   async #unwrap(key: string, ciphertext: Uint8Array, uid: string, waitMs: number): Promise<Uint8Array> {
-    const { client, cache, clock, standing, stopping } = this.#options;
+    const { client, clock, standing, stopping } = this.#options;
+    const { revocations } = standing;
     const limits = { deadline: clock.now() + Math.min(waitMs, MAX_WAIT_MS), signal: stopping };
     try {
       const answer = await client.unwrap(ciphertext, usableUid(uid), limits);
       const dek = plaintextOf(answer.plaintext);
-      cache.set(key, dek);
       // Everyone who waits has taken a copy before the event loop turns.
       setImmediate(() => dek.fill(0));
+      this.#keep(key, dek, revocations);
       return dek;
     } catch (error) {
       const failure = asCallError(error);
       standing.unwrapFailed(failure);
       throw failure;
     }
+  }
+
+  /** Keeps nothing that was asked for before the latest revocation, nor while it lasts. */
+  #keep(key: string, dek: Uint8Array, revocations: number): void {
+    const { cache, standing } = this.#options;
+    if (standing.revoked || standing.revocations !== revocations) return;
+    cache.set(key, dek);
   }
 }
 

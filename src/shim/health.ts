@@ -27,7 +27,8 @@ export class Health {
 
   pollFailed(error: BrokerCallError): void {
     this.#failedPolls += 1;
-    this.#pollFailure = error;
+    // Silence does not take a revocation back, only a good Status does.
+    if (this.#pollFailure?.code !== "Revoked") this.#pollFailure = error;
   }
 
   wrapSucceeded(): void {

@@ -71,9 +71,11 @@ export async function startShim(config: ShimConfig, dependencies: ShimDependenci
     metrics,
     onRevoked: () => {
       cache.clear();
+      poller.wake();
     },
     onHealthy: ready.resolve,
   });
+  const poller = new StatusPoller({ client, standing, clock, random });
   const service = new DirectMode({
     client,
     cache,
@@ -101,7 +103,6 @@ export async function startShim(config: ShimConfig, dependencies: ShimDependenci
     cache.clear();
     log("info", "stopped");
   });
-  const poller = new StatusPoller({ client, standing, clock, random });
   const stopped = poller.run(stopping.signal).then(
     async () => {
       await stop();

@@ -14,7 +14,7 @@ export interface StandingOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: ShimMetrics;
-  /** A broker said `Revoked`: nothing that was unwrapped may be used any more. */
+  /** A broker said `Revoked`, the first time since Status was last good: nothing unwrapped may be used any more. */
   readonly onRevoked: () => void;
   /** Status answers `ok` from now on. */
   readonly onHealthy: () => void;
@@ -34,6 +34,7 @@ export interface StandingNow {
 export class Standing {
   readonly #options: StandingOptions;
   #revoked = false;
+  #revocations = 0;
   #now: StandingNow = { healthz: "no broker has answered yet", keyId: undefined };
 
   constructor(options: StandingOptions) {
@@ -48,7 +49,19 @@ export class Standing {
     return this.#options.tracker.wantsWrap || this.#options.health.wrapFailed;
   }
 
-  pollSucceeded(status: KekStatus): void {
+  /** A broker said `Revoked`, and none has answered a later Status. */
+  get revoked(): boolean {
+    return this.#revoked;
+  }
+
+  /** Grows with each `Revoked`. What was asked for before one tells nothing about the time after it. */
+  get revocations(): number {
+    return this.#revocations;
+  }
+
+  /** @param asOf the `revocations` when the poll began */
+  pollSucceeded(status: KekStatus, asOf = this.#revocations): void {
+    if (asOf !== this.#revocations) return;
     const { tracker, health, clock, metrics } = this.#options;
     metrics.statusAnswered(clock.wall());
     health.pollSucceeded(status);
@@ -98,9 +111,11 @@ export class Standing {
 
   #heedRevocation(error: BrokerCallError): void {
     if (error.code !== "Revoked") return;
-    if (!this.#revoked) this.#options.log("error", "revoked", { detail: error.message });
-    this.#revoked = true;
+    this.#revocations += 1;
     this.#options.health.pollFailed(error);
+    if (this.#revoked) return;
+    this.#revoked = true;
+    this.#options.log("error", "revoked", { detail: error.message });
     this.#options.onRevoked();
   }
 

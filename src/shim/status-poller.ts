@@ -9,6 +9,7 @@ import type { Clock } from "./clock.ts";
 import { envelopeOf } from "./envelope-answer.ts";
 import { KmsError, StartError } from "./errors.ts";
 import type { Standing } from "./standing.ts";
+import { unlessAborted } from "./time-limit.ts";
 
 /** Longer than a broker remembers what it read (30 s), so that two polls are two readings. */
 const INTERVAL_MS = 40_000;
@@ -35,6 +36,7 @@ export class StatusPoller {
   readonly #options: StatusPollerOptions;
   #answered = false;
   #failures = 0;
+  #pausing: AbortController | undefined;
 
   constructor(options: StatusPollerOptions) {
     this.#options = options;
@@ -47,22 +49,37 @@ export class StatusPoller {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#poll(signal);
-      try {
-        await this.#options.clock.sleep(this.#pause(), signal);
-      } catch {
-        return;
-      }
+      await this.#rest(signal);
+    }
+  }
+
+  /** Ends the present pause, if there is one. */
+  wake(): void {
+    this.#pausing?.abort();
+  }
+
+  async #rest(signal: AbortSignal): Promise<void> {
+    const pausing = new AbortController();
+    this.#pausing = pausing;
+    try {
+      await unlessAborted(this.#options.clock.sleep(this.#pause(), pausing.signal), signal);
+    } catch {
+      // Woken, or stopped.
+    } finally {
+      pausing.abort();
+      this.#pausing = undefined;
     }
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
     const { client, standing, clock } = this.#options;
+    const { revocations } = standing;
     try {
       const status = await client.status({ deadline: clock.now() + POLL_TIMEOUT_MS, signal });
       if (!this.#answered) refuseLargeEnvelopes(status);
       this.#answered = true;
       this.#failures = 0;
-      standing.pollSucceeded(status);
+      standing.pollSucceeded(status, revocations);
     } catch (error) {
       if (error instanceof StartError) throw error;
       if (signal.aborted) return;
@@ -86,11 +103,12 @@ export class StatusPoller {
   }
 
   #pause(): number {
-    const { random } = this.#options;
-    if (this.#failures === 0) return jittered(INTERVAL_MS, INTERVAL_SPREAD, random);
+    const { random, standing } = this.#options;
+    const failures = standing.revoked ? Math.max(1, this.#failures) : this.#failures;
+    if (failures === 0) return jittered(INTERVAL_MS, INTERVAL_SPREAD, random);
     const first = this.#answered ? RETRY_AFTER_SUCCESS_MS : FIRST_RETRY_MS;
     const longest = this.#answered ? INTERVAL_MS : MAX_RETRY_BEFORE_SUCCESS_MS;
-    return jittered(Math.min(longest, first * 2 ** (this.#failures - 1)), 0.2, random);
+    return jittered(Math.min(longest, first * 2 ** (failures - 1)), 0.2, random);
   }
 }
 

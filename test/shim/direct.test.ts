@@ -2,11 +2,12 @@ import { describe, expect, test } from "vitest";
 
 import { DekCache } from "../../src/shim/cache.ts";
 import { DirectMode } from "../../src/shim/direct.ts";
+import { BrokerCallError } from "../../src/shim/errors.ts";
 import { Health } from "../../src/shim/health.ts";
 import { KeyIdTracker } from "../../src/shim/key-id.ts";
 import { Standing } from "../../src/shim/standing.ts";
 import type { KekStatus } from "../../src/wire/messages.ts";
-import { held } from "./fake-broker.ts";
+import { held, refuses } from "./fake-broker.ts";
 import { makeClient, ManualClock, startBroker } from "./kit.ts";
 
 const A = "prod-secrets.0.aaaaaaaaaaaaaaaa";
@@ -37,7 +38,7 @@ async function makeDirectMode() {
     clock,
     log: () => undefined,
     metrics,
-    onRevoked: () => undefined,
+    onRevoked: () => cache.clear(),
     onHealthy: () => undefined,
   });
   standing.pollSucceeded(statusWith(A));
@@ -56,7 +57,18 @@ async function makeDirectMode() {
     standing.pollSucceeded(statusWith(B));
     standing.probed(B);
   };
-  return { broker, mode, rotate };
+  /** Holds the next call at the broker; resolves once it is there. */
+  const holdNext = () => {
+    const gate = held();
+    const arrived = new Promise<void>((resolve) => {
+      broker.next((moment) => {
+        resolve();
+        return gate.behaviour(moment);
+      });
+    });
+    return { arrived, release: gate.release };
+  };
+  return { broker, mode, rotate, holdNext, standing, cache, clock, metrics };
 }
 
 const caller = () => ({ remainingMs: 3_000, signal: new AbortController().signal });
@@ -71,21 +83,68 @@ describe("Encrypt's key id", () => {
   });
 
   test("is the one that Status showed when the caller asked, if it changes meanwhile", async () => {
-    const { broker, mode, rotate } = await makeDirectMode();
-    const gate = held();
-    const arrived = new Promise<void>((resolve) => {
-      broker.next((moment) => {
-        resolve();
-        return gate.behaviour(moment);
-      });
-    });
+    const { mode, rotate, holdNext } = await makeDirectMode();
+    const gate = holdNext();
     const asked = mode.encrypt({ plaintext: DEK, uid: "" }, caller());
-    await arrived;
+    await gate.arrived;
     rotate();
     expect(mode.status().keyId).toBe(B);
     gate.release();
     expect((await asked).keyId).toBe(A);
     expect((await mode.encrypt({ plaintext: DEK, uid: "" }, caller())).keyId).toBe(B);
+  });
+});
+
+describe("Revoked", () => {
+  const REVOKED = new BrokerCallError("Revoked", "made up");
+
+  test("while an unwrap is in flight: its own callers are answered, nobody after them, from no cache", async () => {
+    const { broker, mode, holdNext, standing, cache } = await makeDirectMode();
+    const ciphertext = broker.seal(DEK);
+    const gate = holdNext();
+    const before = mode.decrypt({ ciphertext, uid: "" }, caller());
+    await gate.arrived;
+    broker.always = refuses("Revoked");
+    standing.unwrapFailed(REVOKED);
+    const after = mode.decrypt({ ciphertext, uid: "" }, caller());
+    await expect(after).rejects.toMatchObject({ code: "Revoked" });
+    gate.release();
+    expect(Buffer.from((await before).plaintext)).toEqual(DEK);
+    expect(cache.size).toBe(0);
+    await expect(mode.decrypt({ ciphertext, uid: "" }, caller())).rejects.toMatchObject({ code: "Revoked" });
+  });
+
+  test("and taken back while a call is in flight: what was asked for before it is not kept", async () => {
+    const { broker, mode, holdNext, standing, cache } = await makeDirectMode();
+    for (const ask of [
+      () => mode.decrypt({ ciphertext: broker.seal(DEK), uid: "" }, caller()),
+      () => mode.encrypt({ plaintext: DEK, uid: "" }, caller()),
+    ]) {
+      const gate = holdNext();
+      const asked = ask();
+      await gate.arrived;
+      standing.unwrapFailed(REVOKED);
+      standing.pollSucceeded(statusWith(A));
+      gate.release();
+      await asked;
+      expect(cache.size).toBe(0);
+    }
+    await mode.encrypt({ plaintext: DEK, uid: "" }, caller());
+    expect(cache.size).toBe(1);
+  });
+
+  test("nothing is kept or answered from memory until Status is good again", async () => {
+    const { broker, mode, standing, cache } = await makeDirectMode();
+    standing.unwrapFailed(REVOKED);
+    const { ciphertext } = await mode.encrypt({ plaintext: DEK, uid: "" }, caller());
+    expect(cache.size).toBe(0);
+    await mode.decrypt({ ciphertext, uid: "" }, caller());
+    await mode.decrypt({ ciphertext, uid: "" }, caller());
+    expect(broker.count("unwrap")).toBe(2);
+    standing.pollSucceeded(statusWith(A));
+    await mode.decrypt({ ciphertext, uid: "" }, caller());
+    await mode.decrypt({ ciphertext, uid: "" }, caller());
+    expect(broker.count("unwrap")).toBe(3);
   });
 });
 

@@ -145,17 +145,27 @@ export class ManualClock implements Clock {
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const leave = () => reject(new Error("aborted"));
+      const sleeper = { until: this.#now + ms, wake: resolve };
+      const leave = () => {
+        const index = this.#sleepers.indexOf(sleeper);
+        if (index >= 0) this.#sleepers.splice(index, 1);
+        reject(new Error("aborted"));
+      };
       if (signal.aborted) return leave();
       signal.addEventListener("abort", leave, { once: true });
-      this.#sleepers.push({ until: this.#now + ms, wake: resolve });
+      this.#sleepers.push(sleeper);
       for (const watcher of this.#watchers.splice(0)) watcher();
     });
   }
 
+  /** Resolves once somebody sleeps. */
+  async asleep(): Promise<void> {
+    while (this.#sleepers.length === 0) await new Promise<void>((resolve) => this.#watchers.push(resolve));
+  }
+
   /** Waits until somebody sleeps, then lets exactly as much time pass as it takes to wake the first. */
   async next(): Promise<void> {
-    while (this.#sleepers.length === 0) await new Promise<void>((resolve) => this.#watchers.push(resolve));
+    await this.asleep();
     this.#sleepers.sort((a, b) => a.until - b.until);
     const sleeper = this.#sleepers.shift();
     if (sleeper === undefined) return;

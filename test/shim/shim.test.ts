@@ -212,7 +212,12 @@ describe("Decrypt", () => {
       const { client, lines } = await startReady([broker]);
       broker.always = fault;
       const error = await serviceErrorOf(
-        client.decrypt({ ciphertext: randomBytes(100), keyId: "k", annotations: new Map(), uid: randomUUID() }),
+        client.decrypt({
+          ciphertext: randomBytes(100),
+          keyId: "k",
+          annotations: new Map(),
+          uid: randomUUID(),
+        }),
       );
       expect(error?.details).toContain("broker");
       expect(error?.details).not.toContain(new URL(broker.url).host);
@@ -232,6 +237,7 @@ describe("Decrypt", () => {
     expect(shim.healthz()).toContain("Revoked");
     expect((await http("/metrics")).text).toContain("kek_shim_cache_entries 0");
     expect((await http("/livez")).status).toBe(200);
+    await expect.poll(() => broker.count("status"), PATIENTLY).toBeGreaterThan(1);
   });
 });
 

@@ -8,7 +8,7 @@ import { createLog } from "../../src/shim/log.ts";
 import { Standing } from "../../src/shim/standing.ts";
 import { StatusPoller } from "../../src/shim/status-poller.ts";
 import type { KekStatus } from "../../src/wire/messages.ts";
-import { hangsUp, refuses } from "./fake-broker.ts";
+import { hangsUp, held, refuses } from "./fake-broker.ts";
 import type { FakeBroker } from "./fake-broker.ts";
 import { makeClient, ManualClock, startBroker, textField } from "./kit.ts";
 
@@ -100,6 +100,7 @@ function makePoller(broker: FakeBroker) {
     metrics,
     onRevoked: () => {
       revocations += 1;
+      poller.wake();
     },
     onHealthy: () => undefined,
   });
@@ -233,10 +234,59 @@ describe("polling", () => {
     standing.unwrapFailed(failure("Revoked"));
     standing.unwrapFailed(failure("Revoked"));
     expect(standing.now.healthz).toContain("Revoked");
-    expect(revocations()).toBe(2);
+    expect(revocations()).toBe(1);
     expect(lines.filter((line) => line.includes('"event":"revoked"'))).toHaveLength(1);
     await clock.next();
     expect(standing.now.healthz).toBe("ok");
+    standing.wrapFailed(failure("Revoked"));
+    expect(revocations()).toBe(2);
+  });
+
+  test("Revoked from a call wakes it, and it then asks as after a failure", async () => {
+    const broker = await startBroker();
+    const { clock, standing } = makePoller(broker);
+    await clock.asleep();
+    broker.always = refuses("Revoked");
+    standing.unwrapFailed(failure("Revoked"));
+    await clock.next();
+    expect(broker.count("status")).toBe(2);
+    expect(clock.now()).toBe(1_000);
+    broker.always = undefined;
+    await clock.next();
+    expect(standing.now.healthz).toBe("ok");
+  });
+
+  test("a good Status that was asked for before Revoked does not take it back; a later one does", async () => {
+    const broker = await startBroker();
+    const { clock, standing } = makePoller(broker);
+    await clock.asleep();
+    const gate = held();
+    const arrived = new Promise<void>((resolve) => {
+      broker.next((moment) => {
+        resolve();
+        return gate.behaviour(moment);
+      });
+    });
+    await clock.next();
+    await arrived;
+    standing.unwrapFailed(failure("Revoked"));
+    gate.release();
+    const before = clock.now();
+    await clock.next();
+    expect(standing.now.healthz).toContain("Revoked");
+    expect(clock.now() - before).toBe(1_000);
+    await clock.asleep();
+    expect(standing.now.healthz).toBe("ok");
+  });
+
+  test("silence after Revoked does not take it back", async () => {
+    const broker = await startBroker();
+    const { clock, standing } = makePoller(broker);
+    await clock.asleep();
+    standing.pollFailed(failure("Revoked"));
+    standing.pollFailed(failure("Unreachable"));
+    expect(standing.now.healthz).toContain("Revoked");
+    expect(standing.revoked).toBe(true);
   });
 
   test("envelopes too large for kube-apiserver end it, if the first answer says so", async () => {
