@@ -61,10 +61,19 @@ export function createIssuerKeys(deps: IssuerKeysDeps): IssuerKeys {
     return entry.fetching;
   };
 
+  /** After a clock was set back, what seems to come from the future is taken for new: it would stay so for that long. */
+  const comeBack = (entry: Entry): void => {
+    const now = deps.now();
+    if (entry.keys !== undefined && entry.keys.fetchedAt > now)
+      entry.keys = { ...entry.keys, fetchedAt: now };
+    if (entry.lastAttempt !== undefined) entry.lastAttempt = Math.min(entry.lastAttempt, now);
+  };
+
   return {
     of: (issuer, privateAddresses, signal, after) => async (header) => {
       const entry = entries.get(issuer) ?? {};
       entries.set(issuer, entry);
+      comeBack(entry);
       const age = (): number => deps.now() - (entry.keys?.fetchedAt ?? Number.NEGATIVE_INFINITY);
       const reload = (): Promise<void> => orAbort(refresh(issuer, privateAddresses, entry), signal);
       if (age() > KEEP_MS) await reload();

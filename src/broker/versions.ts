@@ -71,12 +71,15 @@ export function createVersions(deps: VersionsDeps): Versions {
 
     read: async (kek, providers, signal, requestId) => {
       const entry = entryOf(kek);
-      const age = deps.now() - entry.startedAt;
+      const now = deps.now();
+      // A clock set back: what seems to come from the future is taken for new, else it would stay so for that long.
+      entry.startedAt = Math.min(entry.startedAt, now);
+      const age = now - entry.startedAt;
       // One that outlives its own limit was dropped with the request that began it: Workers do that.
       if (age > 2 * READING_MS) delete entry.reading;
       const isNew = [...providers.keys()].some((member) => !entry.members.has(member));
       if (entry.reading === undefined && (isNew || age >= REMEMBER_MS)) {
-        entry.startedAt = deps.now();
+        entry.startedAt = now;
         entry.reading = readAll(deps, kek, providers, entry, requestId);
       }
       if (entry.reading !== undefined) await orAbort(entry.reading, signal).catch(() => {});

@@ -105,6 +105,26 @@ describe("an issuer's published keys", () => {
     expect(issuer.fetched).toHaveLength(4);
   });
 
+  it("are fetched for an unknown kid 30 s after the clock was set back, however far", async () => {
+    const { harness, issuer } = setup(published("k1"));
+    await wrapAt(harness);
+    harness.clock -= 3_600_000;
+    expect((await wrapAt(harness)).status).toBe(200);
+    issuer.answers = published("k2");
+    harness.clock += 30_000;
+    expect((await wrapAt(harness, "k2")).status).toBe(200);
+  });
+
+  it("are fetched anew ten minutes after the clock was set back", async () => {
+    const { harness, issuer } = setup(published("k1"));
+    await wrapAt(harness);
+    harness.clock -= 3_600_000;
+    await wrapAt(harness);
+    harness.clock += 600_001;
+    await wrapAt(harness);
+    expect(issuer.fetched).toHaveLength(4);
+  });
+
   it("are kept for a day while the issuer is down, and no longer", async () => {
     const { harness, issuer } = setup(published());
     await wrapAt(harness);

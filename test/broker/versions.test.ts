@@ -43,6 +43,16 @@ describe("versions", () => {
     expect((await read()).get("a")?.version).toBe("version-2");
   });
 
+  it("are read anew 30 s after the clock was set back, however far", async () => {
+    const { clock, read, member } = setup("a");
+    await read();
+    clock.now = -3_600_000;
+    await read();
+    clock.now += 30_000;
+    await read();
+    expect(member("a").calls).toHaveLength(2);
+  });
+
   it("are read once for callers at the same time", async () => {
     const { read, member } = setup("a");
     await Promise.all([read(), read(), read()]);
