@@ -35,7 +35,7 @@ function envelopeProblem(error: EnvelopeError): BrokerProblem {
       );
     case "UnsupportedVersion":
       return new BrokerProblem(
-        "InvalidCiphertext",
+        "UnsupportedOperation",
         "This ciphertext is of a version that this broker does not know: ask a newer one.",
         { cause },
       );
