@@ -327,8 +327,11 @@ describe("the record", () => {
 
   it("names a member whose wrap did not open to what was wrapped, in an envelope or in none", async () => {
     const members = { aa: fakeProvider(1), bb: fakeProvider(2) };
-    const lie = members.bb.unwrap;
-    members.bb.unwrap = async (...call) => ({ ...(await lie(...call)), plaintext: new Uint8Array(32) });
+    const honest = fakeProvider(2);
+    members.bb.unwrap = async (...call) => ({
+      ...(await honest.unwrap(...call)),
+      plaintext: new Uint8Array(32),
+    });
     const harness = withMembers(members);
     expect((await wrap(harness)).json["degraded"]).toEqual(["bb"]);
     const unproven = { name: "bb", result: "unproven", cloudRequestIds: ["wrap-1", "unwrap-1"] };
@@ -342,10 +345,10 @@ describe("the record", () => {
 
   it("holds the cloud's id of an attempt that failed and was made again", async () => {
     const aa = fakeProvider();
-    const attempt = aa.wrap;
+    const cloud = fakeProvider();
     aa.wrap = async (...call) => {
-      if (aa.calledFor("wrap") > 0) return attempt(...call);
-      await attempt(...call);
+      if (cloud.calledFor("wrap") > 0) return cloud.wrap(...call);
+      await cloud.wrap(...call);
       throw new ProviderError("Unavailable", "the answer was lost", { cloudRequestId: "lost-wrap" });
     };
     const harness = withMembers({ aa: bounded(aa) });
