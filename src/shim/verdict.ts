@@ -47,8 +47,15 @@ export function isDenial(code: BrokerCallCode): boolean {
 
 /** Whether the failure tells against this broker: it is then not asked first for a while. */
 export function isBrokersOwn(code: BrokerCallCode): boolean {
-  return verdictOf(code) !== "final" && code !== "KeyUnavailable" && code !== "SealedByAnotherCluster";
+  return verdictOf(code) !== "final" && !OF_THE_ENVELOPE.has(code);
 }
+
+/** Whoever can write etcd could otherwise put a broker aside with one altered Secret. */
+const OF_THE_ENVELOPE: ReadonlySet<BrokerCallCode> = new Set([
+  "KeyUnavailable",
+  "SealedByAnotherCluster",
+  "UnsupportedOperation",
+]);
 
 /**
  * Which of several brokers' failures is the caller's: a denial, since none accepted; else what a broker said itself;
