@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { chmod, chown, lstat, rename, rm } from "node:fs/promises";
+import { linkSync, lstatSync, renameSync, rmSync } from "node:fs";
+import { chmod, chown, lstat, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
@@ -20,8 +21,8 @@ const SHORTEST_HIDDEN_NAME = 6;
 
 /**
  * A unix socket that appears under its name complete: bound under a hidden name beside it, given its owner and rights
- * there, and renamed into place. So nobody ever sees it with wider rights, it replaces a stale one in one step, and
- * Node, which on closing removes the name it bound, removes nobody else's.
+ * there, and only then given its name. So nobody ever sees it with wider rights, of several that start at once one gets
+ * the name, and Node, which on closing removes the name it bound, removes nobody else's.
  */
 export class SocketListener {
   readonly path: string;
@@ -37,7 +38,7 @@ export class SocketListener {
   /** @throws StartError `SocketInUse`, `SocketUnusable` */
   static async open(settings: SocketSettings, accept: (connection: Socket) => void): Promise<SocketListener> {
     const { path } = settings;
-    await requireFree(path);
+    const stale = await requireFree(path);
     const hidden = hiddenNameOf(path);
     const server = createServer({ allowHalfOpen: false }, accept);
     try {
@@ -45,7 +46,7 @@ export class SocketListener {
       if (settings.owner !== undefined) await chown(hidden, settings.owner.uid, settings.owner.gid);
       await chmod(hidden, settings.mode);
       const { ino } = await lstat(hidden, { bigint: true });
-      await rename(hidden, path);
+      claim(hidden, path, ino, stale);
       return new SocketListener(path, server, ino);
     } catch (error) {
       server.close();
@@ -66,15 +67,38 @@ export class SocketListener {
   }
 }
 
-/** A stale socket may be replaced; a live one, or what is no socket, may not. */
-async function requireFree(path: string): Promise<void> {
+/**
+ * Gives our socket its name unless another start was quicker: a link, unlike a renaming, takes nobody's place.
+ * @param stale the inode that may be replaced
+ */
+function claim(hidden: string, path: string, ours: bigint, stale: bigint | undefined): void {
+  if (stale !== undefined && inodeOf(path) === stale) rmSync(path, { force: true });
+  try {
+    linkSync(hidden, path);
+    rmSync(hidden, { force: true });
+  } catch (error) {
+    if (systemCodeOf(error) === "EEXIST") throw inUse(path);
+    renameSync(hidden, path); // a file system without hard links, or without those of sockets
+  }
+  if (inodeOf(path) !== ours) throw inUse(path);
+}
+
+function inodeOf(path: string): bigint | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+}
+
+/**
+ * A stale socket may be replaced; a live one, or what is no socket, may not.
+ * @returns the stale one's inode
+ */
+async function requireFree(path: string): Promise<bigint | undefined> {
   let stats;
   try {
-    stats = await lstat(path);
+    stats = await lstat(path, { bigint: true });
   } catch (error) {
     if (systemCodeOf(error) !== "ENOENT") throw unusable(path, error);
     await requireFolder(path); // a bind that fails for it says EACCES
-    return;
+    return undefined;
   }
   if (!stats.isSocket()) {
     throw new StartError(
@@ -83,14 +107,18 @@ async function requireFree(path: string): Promise<void> {
     );
   }
   const outcome = await tryToConnect(path);
-  if (outcome === "ECONNREFUSED" || outcome === "ENOENT") return;
+  if (outcome === "ECONNREFUSED" || outcome === "ENOENT") return stats.ino;
   if (outcome === "connected" || outcome === "EAGAIN") {
-    throw new StartError(
-      "SocketInUse",
-      `${path} is in use: another shim, or another plugin, answers there. Stop it first`,
-    );
+    throw inUse(path);
   }
   throw new StartError("SocketUnusable", `${path} exists and cannot be tried (${outcome})`);
+}
+
+function inUse(path: string): StartError {
+  return new StartError(
+    "SocketInUse",
+    `${path} is in use: another shim, or another plugin, answers there. Stop it first`,
+  );
 }
 
 async function requireFolder(path: string): Promise<void> {

@@ -130,6 +130,26 @@ describe("the socket", () => {
     expect(await answers(path)).toBe(true);
   });
 
+  test.each(["free", "stale"])("of several starts at once at a %s path one gets it", async (before) => {
+    for (let round = 0; round < 10; round++) {
+      const folder = makeFolder();
+      const path = join(folder, "kms.sock");
+      if (before === "stale") await makeStaleSocket(folder, path);
+      const starts = await Promise.allSettled(
+        [0, 1, 2].map(() => SocketListener.open({ path, mode: 0o600 }, accept)),
+      );
+      const failures = starts.filter((start) => start.status === "rejected").map(({ reason }) => reason);
+      expect(failures).toEqual([
+        expect.objectContaining({ code: "SocketInUse" }),
+        expect.objectContaining({ code: "SocketInUse" }),
+      ]);
+      expect(await answers(path)).toBe(true);
+      expect(readdirSync(folder)).toEqual(["kms.sock"]);
+      for (const start of starts) if (start.status === "fulfilled") await start.value.close();
+      expect(existsSync(path)).toBe(false);
+    }
+  });
+
   test.each([
     ["a file", (path: string) => writeFileSync(path, "precious")],
     ["a folder", (path: string) => mkdirSync(path)],
