@@ -46,16 +46,23 @@ export class BrokerClient {
   readonly #brokers: BrokerList<Broker>;
   readonly #budget = new RetryBudget();
   readonly #path: string;
+  readonly #answers: { readonly wrap: typeof WrapResponse; readonly status: typeof KekStatus };
 
   constructor(options: BrokerClientOptions) {
     this.#options = options;
     const brokers = options.brokers.map((origin) => new Broker(origin, options));
     this.#brokers = new BrokerList(brokers, options.random);
     this.#path = `/v1/keks/${options.kek}`;
+    const isOurs = ({ keyId }: { keyId: string | null }) =>
+      keyId === null || keyId.startsWith(`${options.kek}.`);
+    this.#answers = {
+      wrap: WrapResponse.refine(isOurs, "is a key id of another KEK"),
+      status: KekStatus.refine(isOurs, "is a key id of another KEK"),
+    };
   }
 
   wrap(plaintext: Uint8Array, uid: string | undefined, limits: CallLimits): Promise<WrapResponse> {
-    return this.#post("wrap", { plaintext: encodeBase64(plaintext), uid }, WrapResponse, limits);
+    return this.#post("wrap", { plaintext: encodeBase64(plaintext), uid }, this.#answers.wrap, limits);
   }
 
   unwrap(ciphertext: Uint8Array, uid: string | undefined, limits: CallLimits): Promise<UnwrapResponse> {
@@ -65,7 +72,7 @@ export class BrokerClient {
   status(limits: CallLimits): Promise<KekStatus> {
     const body = new Uint8Array();
     return this.#ask(
-      { operation: "status", method: "GET", path: this.#path, body, schema: KekStatus },
+      { operation: "status", method: "GET", path: this.#path, body, schema: this.#answers.status },
       limits,
     );
   }

@@ -42,11 +42,14 @@ export const WrapRequest = z.strictObject({
 });
 export type WrapRequest = z.infer<typeof WrapRequest>;
 
+/** As long as an envelope can hold; kube-apiserver takes 1,024 bytes. */
+const KeyId = z.string().regex(/^[\x21-\x7e]{1,128}$/, "must be 1 to 128 characters of printable ASCII");
+
 export const WrapResponse = z.object({
   /** The envelope, base64. */
   ciphertext: z.string(),
   /** The id of the key versions that sealed it; null when a member's version has never been seen. */
-  keyId: z.string().nullable(),
+  keyId: KeyId.nullable(),
   /** Members that could not wrap. Absent when all did. */
   degraded: z.array(Name).optional(),
   /** Promise of inclusion in the custody log. */
@@ -65,7 +68,7 @@ export const UnwrapResponse = z.object({
   /** The DEK, base64. */
   plaintext: z.string(),
   /** As written in the envelope; null when it was sealed without one. */
-  keyId: z.string().nullable(),
+  keyId: KeyId.nullable(),
   receipt: z.string().optional(),
 });
 export type UnwrapResponse = z.infer<typeof UnwrapResponse>;
@@ -76,7 +79,7 @@ export const MEMBER_USES = ["both", "unwrap"] as const;
 
 export const KekStatus = z.object({
   name: Name,
-  keyId: z.string().nullable(),
+  keyId: KeyId.nullable(),
   state: z.enum(KEK_STATES),
   threshold: z.int(),
   members: z.array(z.object({ name: Name, use: z.enum(MEMBER_USES), state: z.enum(MEMBER_STATES) })),

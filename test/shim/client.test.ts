@@ -4,6 +4,7 @@ import { connect } from "node:net";
 
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 
+import type { BrokerClient } from "../../src/shim/client.ts";
 import { BrokerCallError } from "../../src/shim/errors.ts";
 import type { BrokerCallCode } from "../../src/shim/errors.ts";
 import { PROBLEM_CODES } from "../../src/wire/problem.ts";
@@ -302,6 +303,50 @@ describe("several brokers", () => {
     await client.wrap(DEK, undefined, within(3_000));
     expect(performance.now() - started).toBeLessThan(2_900);
     expect(Number(second!.calls[0]?.headers["x-timeout-ms"])).toBeGreaterThan(500);
+  });
+});
+
+describe("a key id", () => {
+  const JSON_TYPE = { "content-type": "application/json" };
+  const answersOf = (keyId: string): readonly [string, Behaviour][] => [
+    ["wrap", says(200, JSON_TYPE, JSON.stringify({ ciphertext: "AAAA", keyId }))],
+    [
+      "status",
+      ({ response, effect }) => {
+        response.writeHead(200, JSON_TYPE).end(JSON.stringify(Object.assign(effect() ?? {}, { keyId })));
+      },
+    ],
+  ];
+
+  test.each([
+    ["is empty", ""],
+    ["is of another KEK", "prod-secrets2.0.aaaaaaaaaaaaaaaa"],
+    ["is only the KEK's name", "prod-secrets"],
+    ["has a line's end", "prod-secrets.0.aaaa\n"],
+    ["has a space", "prod-secrets.0.aa aa"],
+    ["is not ASCII", "prod-secrets.0.ä"],
+    ["has 129 characters", "prod-secrets.".padEnd(129, "a")],
+  ])("that %s makes a bad answer, and the next broker is asked", async (_name, keyId) => {
+    for (const [operation, answer] of answersOf(keyId)) {
+      const [first, second] = await startBrokers(2);
+      first!.always = answer;
+      const clock = new SkippingClock();
+      const ask = (client: BrokerClient) =>
+        operation === "wrap"
+          ? client.wrap(DEK, undefined, within(4_000, clock))
+          : client.status(within(4_000, clock));
+      const both = makeClient([first!.url, second!.url], { clock });
+      expect((await ask(both.client)).keyId).toBe(second!.keyId);
+      const alone = makeClient([first!.url], { clock });
+      expect(await codeOf(ask(alone.client))).toBe("BadAnswer");
+    }
+  });
+
+  test("of 128 characters is taken", async () => {
+    const broker = await startBroker();
+    broker.keyId = "prod-secrets.".padEnd(128, "a");
+    const { client } = makeClient([broker.url]);
+    expect((await client.status(within(4_000))).keyId).toBe(broker.keyId);
   });
 });
 
