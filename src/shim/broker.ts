@@ -49,7 +49,7 @@ export class Broker {
   }
 
   /**
-   * Asks once; a second time at once if the answer was a denial and showed that our clock is wrong.
+   * Asks once; a second time at once if the answer was that our clock is wrong, and told by how much.
    * @throws BrokerCallError
    */
   async ask<Schema extends z.ZodType>(
@@ -64,8 +64,7 @@ export class Broker {
     } catch (error) {
       const left = until - this.#options.clock.now();
       const corrected = this.#clock.offsetMs !== offset;
-      const { code } = asCallError(error);
-      if (!corrected || !isDenial(code) || code === "Revoked" || left < MIN_CALL_MS) throw error;
+      if (!corrected || left < MIN_CALL_MS) throw error;
       return await this.#once(ask, left, caller);
     }
   }
@@ -82,8 +81,7 @@ export class Broker {
     let result = "ok";
     try {
       const raw = await this.#send(ask, requestId, timeoutMs, limit.signal);
-      this.#readDate(raw);
-      return readAnswer(raw, ask.schema);
+      return this.#read(raw, ask.schema);
     } catch (error) {
       const failure = this.#failureOf(error, limit, caller, timeoutMs);
       result = failure.code;
@@ -136,6 +134,16 @@ export class Broker {
       requestId,
       durationMs: Math.round(durationMs),
     });
+  }
+
+  /** Heeds the `Date` of a `ClockSkew` alone: any other answer shows that our clock is good enough, or nothing. */
+  #read<Schema extends z.ZodType>(raw: RawAnswer, schema: Schema): z.output<Schema> {
+    try {
+      return readAnswer(raw, schema);
+    } catch (error) {
+      if (asCallError(error).code === "ClockSkew") this.#readDate(raw);
+      throw error;
+    }
   }
 
   #readDate(raw: RawAnswer): void {

@@ -418,13 +418,45 @@ describe("a wrong clock", () => {
     const broker = await startBroker();
     const { walls, identity } = clockedIdentity();
     const { client, lines } = makeClient([broker.url], { identity });
-    broker.clockAhead = -3_000;
-    await client.status(within(4_000));
-    broker.clockAhead = 25 * HOUR;
-    await client.status(within(4_000));
-    await client.status(within(4_000));
+    broker.always = refuses("ClockSkew");
+    for (const ahead of [-3_000, 25 * HOUR, 25 * HOUR]) {
+      broker.clockAhead = ahead;
+      expect(await codeOf(client.status(within(4_000)))).toBe("ClockSkew");
+    }
+    expect(broker.count()).toBe(3);
     expect(Math.max(...walls.map(Math.abs))).toBeLessThan(1_000);
     expect(lines.join("\n")).toContain('"event":"clock too far off"');
+  });
+
+  test.each([
+    ["a 200", undefined],
+    ["a 401 of another kind", refuses("AuthenticationFailed")],
+    ["a 403", refuses("AccessDenied")],
+    ["a proxy's page", says(502, { "content-type": "text/html" }, "bad gateway")],
+  ])("is not believed of %s: only ClockSkew tells of the clock", async (_name, behaviour) => {
+    const broker = await startBroker();
+    broker.clockAhead = 3 * HOUR;
+    if (behaviour !== undefined) broker.next(behaviour);
+    const { walls, identity } = clockedIdentity();
+    const clock = new SkippingClock();
+    const { client, lines } = makeClient([broker.url], { identity, clock });
+    await codeOf(client.status(within(4_000, clock)));
+    await client.status(within(4_000, clock));
+    expect(Math.max(...walls.map(Math.abs))).toBeLessThan(1_000);
+    expect(lines.join()).not.toContain('"event":"clock');
+  });
+
+  test("that is put right later is not corrected any more", async () => {
+    const broker = await startBroker();
+    broker.clockAhead = 3 * HOUR;
+    broker.next(refuses("ClockSkew"));
+    const { walls, identity } = clockedIdentity();
+    const { client } = makeClient([broker.url], { identity });
+    await client.status(within(4_000));
+    broker.clockAhead = 0;
+    broker.next(refuses("ClockSkew"));
+    await client.status(within(4_000));
+    expect(walls.map((wall) => Math.round(wall / HOUR))).toEqual([0, 3, 3, 0]);
   });
 
   test("that was not the reason leads to no second call", async () => {
