@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 
 /** 8,192 seeds of 32 bytes: more than an apiserver has, at most 2 MiB. */
@@ -27,9 +27,15 @@ export class DekCache {
     return dek === undefined ? undefined : copyOf(dek);
   }
 
-  /** Keeps a copy. */
-  set(key: string, dek: Uint8Array): void {
+  /**
+   * Keeps a copy. What is there is never replaced.
+   * @returns false if another DEK is there: two things cannot have been wrapped as the same
+   */
+  set(key: string, dek: Uint8Array): boolean {
+    const present = this.#entries.peek(key);
+    if (present !== undefined) return present.length === dek.length && timingSafeEqual(present, dek);
     this.#entries.set(key, copyOf(dek));
+    return true;
   }
 
   clear(): void {

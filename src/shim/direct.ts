@@ -116,11 +116,15 @@ export class DirectMode implements KmsService {
     }
   }
 
-  /** Keeps nothing that was asked for before the latest revocation, nor while it lasts. */
+  /**
+   * Keeps nothing that was asked for before the latest revocation, nor while it lasts.
+   * @throws BrokerCallError `BadAnswer`
+   */
   #keep(key: string, dek: Uint8Array, revocations: number): void {
     const { cache, standing } = this.#options;
     if (standing.revoked || standing.revocations !== revocations) return;
-    cache.set(key, dek);
+    if (cache.set(key, dek)) return;
+    throw new BrokerCallError("BadAnswer", "the broker's ciphertext is one that holds another key");
   }
 }
 

@@ -40,15 +40,23 @@ describe("the cache of unwrapped DEKs", () => {
     expect(zeroed).toEqual([Uint8Array.of(0)]);
   });
 
-  test("zeroes what is replaced and all that is cleared", () => {
+  test("never replaces one by another", () => {
+    const cache = new DekCache();
+    expect(cache.set("a", Uint8Array.of(1))).toBe(true);
+    expect(cache.set("a", Uint8Array.of(1))).toBe(true);
+    expect(cache.set("a", Uint8Array.of(2))).toBe(false);
+    expect(cache.set("a", Uint8Array.of(1, 1))).toBe(false);
+    expect(cache.get("a")).toEqual(Uint8Array.of(1));
+  });
+
+  test("zeroes all that is cleared", () => {
     const cache = new DekCache();
     const zeroed = spyOnBuffers(() => {
       cache.set("a", Uint8Array.of(1));
-      cache.set("a", Uint8Array.of(2));
       cache.set("b", Uint8Array.of(3));
       cache.clear();
     });
-    expect(zeroed).toHaveLength(3);
+    expect(zeroed).toHaveLength(2);
     expect(zeroed.every((buffer) => buffer.every((byte) => byte === 0))).toBe(true);
     expect(cache.size).toBe(0);
   });
