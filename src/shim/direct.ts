@@ -22,6 +22,7 @@ import type {
   StatusAnswer,
 } from "./kms-service.ts";
 import type { ShimMetrics } from "./metrics.ts";
+import { Refusals } from "./refusals.ts";
 import { SingleFlight } from "./single-flight.ts";
 import type { Standing } from "./standing.ts";
 
@@ -45,6 +46,7 @@ export interface DirectModeOptions {
 export class DirectMode implements KmsService {
   readonly #options: DirectModeOptions;
   readonly #unwraps = new SingleFlight<Uint8Array>();
+  readonly #refusals = new Refusals();
 
   constructor(options: DirectModeOptions) {
     this.#options = options;
@@ -80,12 +82,17 @@ export class DirectMode implements KmsService {
 
   async decrypt({ ciphertext, uid }: DecryptRequest, caller: Caller): Promise<DecryptAnswer> {
     requireLength("ciphertext", ciphertext, 1, MAX_CIPHERTEXT_BYTES);
-    const { cache, metrics, standing } = this.#options;
+    const { cache, metrics, standing, clock } = this.#options;
     const key = cacheKey(ciphertext);
     const cached = standing.revoked ? undefined : cache.get(key);
     if (cached !== undefined) {
       metrics.decrypt("hit");
       return { plaintext: cached };
+    }
+    const refused = this.#refusals.get(key, clock.now());
+    if (refused !== undefined) {
+      metrics.decrypt("refused");
+      throw refused;
     }
     let result: "miss" | "joined" = "joined";
     // Who asks after a revocation joins nothing that began before it.
@@ -112,6 +119,7 @@ export class DirectMode implements KmsService {
     } catch (error) {
       const failure = asCallError(error);
       standing.unwrapFailed(failure);
+      this.#refusals.note(key, failure, clock.now());
       throw failure;
     }
   }

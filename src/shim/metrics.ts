@@ -46,7 +46,7 @@ export class ShimMetrics {
   });
   readonly #cache = new Counter({
     name: "kek_shim_cache_total",
-    help: "Decrypts by how they were answered: hit, miss, or joined to one in flight.",
+    help: "Decrypts by how they were answered: hit, miss, joined to one in flight, or refused as shortly before.",
     labelNames: ["result"],
     ...this.#on,
   });
@@ -121,7 +121,7 @@ export class ShimMetrics {
     this.#retriesDenied.inc();
   }
 
-  decrypt(result: "hit" | "miss" | "joined"): void {
+  decrypt(result: "hit" | "miss" | "joined" | "refused"): void {
     this.#cache.inc({ result });
   }
 

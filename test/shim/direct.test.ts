@@ -7,7 +7,7 @@ import { Health } from "../../src/shim/health.ts";
 import { KeyIdTracker } from "../../src/shim/key-id.ts";
 import { Standing } from "../../src/shim/standing.ts";
 import type { KekStatus } from "../../src/wire/messages.ts";
-import { held, refuses } from "./fake-broker.ts";
+import { held, refuses, says } from "./fake-broker.ts";
 import { makeClient, ManualClock, startBroker } from "./kit.ts";
 
 const A = "prod-secrets.0.aaaaaaaaaaaaaaaa";
@@ -146,6 +146,54 @@ describe("Revoked", () => {
     await mode.decrypt({ ciphertext, uid: "" }, caller());
     expect(broker.count("unwrap")).toBe(3);
   });
+});
+
+describe("a ciphertext that brokers refuse", () => {
+  const REFUSED = ["InvalidCiphertext", "SealedByAnotherCluster"] as const;
+  test.each(REFUSED)("with %s is asked about once in 5 s, however often it is wanted", async (code) => {
+    const { broker, mode, clock, metrics } = await makeDirectMode();
+    broker.always = refuses(code);
+    const decrypt = () => mode.decrypt({ ciphertext: Buffer.from("bad"), uid: "" }, caller());
+    for (let call = 0; call < 100; call++) await expect(decrypt()).rejects.toMatchObject({ code });
+    expect(broker.count("unwrap")).toBe(1);
+    expect(await metrics.text()).toContain('kek_shim_cache_total{result="refused"} 99');
+    clock.advance(4_999);
+    await expect(decrypt()).rejects.toMatchObject({ code });
+    expect(broker.count("unwrap")).toBe(1);
+    clock.advance(1);
+    for (let call = 0; call < 3; call++) await expect(decrypt()).rejects.toMatchObject({ code });
+    expect(broker.count("unwrap")).toBe(2);
+  });
+
+  test("does not stand in for another one", async () => {
+    const { broker, mode } = await makeDirectMode();
+    const bad = mode.decrypt({ ciphertext: Buffer.from("bad"), uid: "" }, caller());
+    await expect(bad).rejects.toMatchObject({ code: "InvalidCiphertext" });
+    await mode.decrypt({ ciphertext: broker.seal(DEK), uid: "" }, caller());
+  });
+
+  test.each(["AccessDenied", "AuthenticationFailed", "Revoked", "NotFound"] as const)(
+    "with %s is asked about again: that is no word about the ciphertext",
+    async (code) => {
+      const { broker, mode } = await makeDirectMode();
+      broker.next(refuses(code));
+      const ciphertext = broker.seal(DEK);
+      await expect(mode.decrypt({ ciphertext, uid: "" }, caller())).rejects.toMatchObject({ code });
+      expect(Buffer.from((await mode.decrypt({ ciphertext, uid: "" }, caller())).plaintext)).toEqual(DEK);
+    },
+  );
+});
+
+test("a broker that answers two keys with one ciphertext is not believed, and the first stays", async () => {
+  const { broker, mode } = await makeDirectMode();
+  const body = JSON.stringify({ ciphertext: broker.seal(DEK).toString("base64"), keyId: A });
+  broker.always = says(200, { "content-type": "application/json" }, body);
+  const { ciphertext } = await mode.encrypt({ plaintext: DEK, uid: "" }, caller());
+  await mode.encrypt({ plaintext: DEK, uid: "" }, caller());
+  const other = mode.encrypt({ plaintext: Buffer.alloc(32, 1), uid: "" }, caller());
+  await expect(other).rejects.toMatchObject({ code: "BadAnswer" });
+  const { plaintext } = await mode.decrypt({ ciphertext, uid: "" }, caller());
+  expect(Buffer.from(plaintext)).toEqual(DEK);
 });
 
 test("a uid that the broker would refuse is left out, one it takes is passed on", async () => {

@@ -184,7 +184,7 @@ describe("Decrypt", () => {
     const broker = await startBroker();
     const { client } = await startReady([broker]);
     const ciphertext = broker.seal(randomBytes(32));
-    broker.next(refuses("SealedByAnotherCluster"));
+    broker.next(refuses("AccessDenied"));
     expect(await grpcCodeOf(client.decrypt({ ciphertext }))).toBe(Code.PERMISSION_DENIED);
     expect(await grpcCodeOf(client.decrypt({ ciphertext }))).toBe(Code.OK);
   });
