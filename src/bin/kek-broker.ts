@@ -1,4 +1,5 @@
 #!/usr/bin/env node
 import { main } from "../runtime/main.ts";
+import { packageVersion } from "./version.ts";
 
-await main(process.argv);
+await main(process.argv, packageVersion());

@@ -1,7 +1,6 @@
 import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 
 import { CommandError, EXIT, type ExitCode, type Terminal } from "./terminal.ts";
-import { packageVersion } from "./version.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -13,9 +12,13 @@ Exit codes:
  * Runs one command line, without the program's own name.
  * @returns the exit code; never throws for what a user can do wrong.
  */
-export async function kekctl(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+export async function kekctl(
+  args: readonly string[],
+  version: string,
+  terminal: Terminal,
+): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok;
-  const program = createProgram(terminal, (ended) => {
+  const program = createProgram(version, terminal, (ended) => {
     code = ended;
   });
   try {
@@ -30,10 +33,10 @@ export async function kekctl(args: readonly string[], terminal: Terminal): Promi
 }
 
 /** Commands are loaded when they run: `kekctl --help` waits for none of them. */
-function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Command {
+function createProgram(version: string, terminal: Terminal, end: (code: ExitCode) => void): Command {
   const program = new Command("kekctl")
     .description("The command line of kek-broker, for platform teams and auditors.")
-    .version(packageVersion())
+    .version(version)
     .addHelpText("after", EXIT_CODES);
   configure(program, terminal);
   addConfig(program, terminal, end);

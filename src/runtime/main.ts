@@ -6,11 +6,12 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 /** The `kek-broker` command. Exit codes: 0 ended as asked, 1 could not start, 2 wrong usage. */
-export async function main(argv: readonly string[]): Promise<void> {
+export async function main(argv: readonly string[], version: string): Promise<void> {
   // A reader of the log that has gone away must not end the broker; a record on the same stream fails by itself.
   process.stdout.on("error", () => {});
   const program = new Command("kek-broker")
     .description("Wraps and unwraps Kubernetes' DEKs against KEKs in cloud KMSs, for callers it knows.")
+    .version(version)
     .showHelpAfterError("(kek-broker --help tells more)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
 
@@ -88,8 +89,8 @@ function indent(text: string): string {
 }
 
 /**
- * Listens from now on, before there is anything to leave behind. Later signals change nothing: stopping takes seconds at most, and a Ctrl-C reaches this process twice when npm
- * passes it on.
+ * Listens from now on, before there is anything to leave behind. Later signals change nothing: stopping takes seconds
+ * at most, and a Ctrl-C reaches this process twice when npm passes it on.
  */
 function untilStopped(): Promise<void> {
   return new Promise((resolve) => {

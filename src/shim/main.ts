@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { Command } from "@commander-js/extra-typings";
 
 import { StartError } from "./errors.ts";
@@ -26,10 +25,10 @@ const CONFIG = [
 ] as const;
 
 /** The `kek-shim` command; sets the exit code. */
-export async function main(argv: readonly string[]): Promise<void> {
+export async function main(argv: readonly string[], version: string): Promise<void> {
   const program = new Command("kek-shim")
     .description("Kubernetes KMS v2 plugin that holds no cloud credentials: a kek-broker does the wrapping.")
-    .version(versionOf())
+    .version(version)
     .option(...CONFIG)
     .addHelpText("after", HELP)
     .showHelpAfterError("(kek-shim --help tells more)")
@@ -79,15 +78,4 @@ async function check(path: string): Promise<number> {
     `${path}: nothing wrong found. KEK ${config.kek}, cluster ${config.cluster}, socket ${config.listen}`,
   );
   return 0;
-}
-
-function versionOf(): string {
-  try {
-    const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === "object" && parsed !== null && "version" in parsed) return String(parsed.version);
-  } catch {
-    // Bundled into one file, away from its package.
-  }
-  return "unknown";
 }

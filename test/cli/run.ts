@@ -9,7 +9,7 @@ export interface Ended {
 /** Runs kekctl in this process. */
 export async function run(args: readonly string[], stdin = ""): Promise<Ended> {
   let [out, err] = ["", ""];
-  const code = await kekctl(args, {
+  const code = await kekctl(args, "0.0.0", {
     out: (text) => (out += text),
     err: (text) => (err += text),
     stdin: bytesOf(stdin),
