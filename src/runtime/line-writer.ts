@@ -10,6 +10,9 @@ export interface LineWriter {
   close(): Promise<void>;
 }
 
+/** Lines that may wait for a disk that hangs, about 5 MB: who comes then is refused at once. */
+const MAX_WAITING = 10_000;
+
 interface Waiting {
   readonly line: string;
   readonly resolve: () => void;
@@ -48,6 +51,8 @@ class LineQueue {
   }
 
   write(line: string): Promise<void> {
+    if (this.#waiting.length >= MAX_WAITING)
+      return Promise.reject(new Error("too many lines wait for the disk"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ line, resolve, reject });
       this.#draining ??= this.#drain();

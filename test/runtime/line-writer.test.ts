@@ -1,4 +1,14 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -76,7 +86,21 @@ describe("a file of lines", () => {
     await expect(openLineFile(join(folder, "no", "such", "folder"))).rejects.toThrow("ENOENT");
   });
 
-  it("rejects a line that the disk has no room for, and the next good line stands alone", async () => {
+  it("rejects what comes while ten thousand lines wait for a disk that hangs", async () => {
+    execFileSync("mkfifo", [path]);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const file = await openLineFile(path);
+    // More than a pipe holds that nobody reads.
+    const lines = ["x".repeat(200_000), ...Array.from({ length: 10_000 }, () => "waits")];
+    const waiting = lines.map((line) => file.write(line));
+    await expect(file.write("too many")).rejects.toThrow("too many lines");
+    closeSync(reader);
+    const ended = await Promise.allSettled(waiting);
+    expect(new Set(ended.map(({ status }) => status))).toEqual(new Set(["rejected"]));
+    await file.close();
+  });
+
+  it("rejects a line that the disk has no room for", async () => {
     // The kernel's own full disk.
     const full = await openLineFile("/dev/full");
     await expect(full.write("lost")).rejects.toThrow("ENOSPC");
@@ -124,7 +148,7 @@ describe("the recorder over it", () => {
     const controller = new AbortController();
     const recorded = recorder.intent(INTENT, controller.signal);
     controller.abort();
-    await expect(recorded).rejects.toThrow("not written in time");
+    await expect(recorded).rejects.toThrow("out of time");
   });
 
   it("tells of an outcome that was lost instead of throwing", async () => {
