@@ -18,6 +18,7 @@ const [task = "help", ...args] = process.argv.slice(2);
 
 const tasks = {
   start,
+  build: compile,
   test: () => runVitest(["unit", "conformance"], args),
   "test:real": testReal,
   check,
@@ -49,9 +50,14 @@ function install() {
   writeFileSync(stamp, wanted);
 }
 
-/** Compiles src to dist unless dist was made from exactly this src. */
+/** Brings packages and dist up to date. */
 function build() {
   install();
+  compile();
+}
+
+/** Compiles src to dist unless dist was made from exactly this src. */
+function compile() {
   const stamp = join("dist", ".built-from");
   const hash = createHash("sha256");
   for (const file of ["package-lock.json", "tsconfig.json", ...filesUnder("src")]) {
