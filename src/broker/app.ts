@@ -20,8 +20,6 @@ import { status } from "./status.ts";
 import { unwrap } from "./unwrap.ts";
 import { wrap } from "./wrap.ts";
 
-export { createPrivateApp } from "./private-app.ts";
-
 /** The broker's public side, as any runtime serves it. */
 export interface Broker {
   /** @param execution Workers' own, so that late outcomes are still recorded. */

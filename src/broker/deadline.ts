@@ -30,8 +30,8 @@ export function startDeadline(ms: number, outer?: AbortSignal): Deadline {
 }
 
 /**
- * The promise's result, or a rejection with OutOfTime once the signal aborts, whichever is first. What loses goes on by itself; its
- * failure is nobody's any more.
+ * The promise's result, or a rejection with OutOfTime once the signal aborts, whichever is first. What loses goes on by
+ * itself; its failure is nobody's any more.
  */
 export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {

@@ -8,7 +8,7 @@ const HASH_CHARACTERS = 16;
 
 /**
  * How many different envelopes each cluster had opened within the current hour, as seen by this instance: someone who
- * unwraps everything stands out. Exact up to a bound, empty again at each full hour.
+ * unwraps everything stands out. Exact up to a bound; begins anew with the first unwrap, by whomever, after a full hour.
  */
 export interface DistinctEnvelopes {
   /** @param hash Hex SHA-256 of the envelope. */

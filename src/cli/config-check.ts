@@ -1,7 +1,8 @@
 import { compareConfigs } from "../config/compare.ts";
+import type { CheckOptions } from "../config/cross-check.ts";
 import { configDigest } from "../config/digest.ts";
 import { readConfigFile, readConfigStream } from "../config/load.ts";
-import { parseBrokerConfig, type ParseOptions } from "../config/parse.ts";
+import { parseBrokerConfig } from "../config/parse.ts";
 import type { BrokerConfig } from "../config/schema.ts";
 import { DocumentError } from "../wire/document.ts";
 import { formatIssue, type Issue } from "../wire/issue.ts";
@@ -52,7 +53,7 @@ function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
 }
 
-function check(file: string, text: string | DocumentError, options: ParseOptions): Result {
+function check(file: string, text: string | DocumentError, options: CheckOptions): Result {
   try {
     if (text instanceof DocumentError) throw text;
     return { config: parseBrokerConfig(text, options), issues: [] };

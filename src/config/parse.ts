@@ -3,14 +3,11 @@ import { parseShape, type ShapeIssue } from "../wire/issue.ts";
 import { type CheckOptions, crossCheck, type KnownNames } from "./cross-check.ts";
 import { BrokerConfig } from "./schema.ts";
 
-/** What the place where the broker runs adds to its configuration. */
-export type ParseOptions = CheckOptions;
-
 /**
  * Parses and checks a broker's configuration, YAML or JSON.
  * @throws DocumentError with every mistake, each with its path, and no value of the text.
  */
-export function parseBrokerConfig(text: string, options: ParseOptions): BrokerConfig {
+export function parseBrokerConfig(text: string, options: CheckOptions): BrokerConfig {
   const source = readDocument(text);
   const shape = parseShape(BrokerConfig, source.value);
   const broken = shape.ok ? [] : shape.issues;

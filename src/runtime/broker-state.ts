@@ -1,6 +1,7 @@
 import { createBrokerState, type BrokerState } from "../broker/state.ts";
 import { configDigest } from "../config/digest.ts";
-import { parseBrokerConfig, type ParseOptions } from "../config/parse.ts";
+import type { CheckOptions } from "../config/cross-check.ts";
+import { parseBrokerConfig } from "../config/parse.ts";
 import type { BrokerConfig, Member } from "../config/schema.ts";
 import { bounded } from "../kms/bounded.ts";
 import type { KeyProvider } from "../kms/key-provider.ts";
@@ -19,7 +20,7 @@ export interface LoadedConfig {
  */
 export async function loadConfig(
   text: string,
-  options: ParseOptions,
+  options: CheckOptions,
   previous?: LoadedConfig,
 ): Promise<LoadedConfig> {
   const config = parseBrokerConfig(text, options);

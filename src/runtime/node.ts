@@ -2,8 +2,9 @@ import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { unwatchFile, watchFile } from "node:fs";
 
-import { createBroker, createPrivateApp } from "../broker/app.ts";
+import { createBroker } from "../broker/app.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
+import { createPrivateApp } from "../broker/private-app.ts";
 import { readConfigFile } from "../config/load.ts";
 import type { BrokerConfig } from "../config/schema.ts";
 import { createAppendRecorder } from "./append-recorder.ts";

@@ -9,7 +9,6 @@ export type { Issue } from "./issue.ts";
 /** A configuration file that cannot be used, with every mistake in it. */
 export class DocumentError extends Error {
   override readonly name = "DocumentError";
-  /** In the order of the file. */
   /** In the order of the text. */
   readonly issues: readonly Issue[];
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { createPrivateApp } from "../../src/broker/app.ts";
+import { createPrivateApp } from "../../src/broker/private-app.ts";
 import { COUNTERS, GAUGES, HISTOGRAMS } from "../../src/broker/metrics.ts";
 import { fakeProvider } from "./fake-provider.ts";
 import { configInput, DIGEST, KEK, stateOf } from "./fixture.ts";

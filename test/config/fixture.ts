@@ -1,5 +1,6 @@
 import { DocumentError, type Issue } from "../../src/wire/document.ts";
-import { parseBrokerConfig, type ParseOptions } from "../../src/config/parse.ts";
+import type { CheckOptions } from "../../src/config/cross-check.ts";
+import { parseBrokerConfig } from "../../src/config/parse.ts";
 import type { BrokerConfig } from "../../src/config/schema.ts";
 
 /** Public keys from the RFCs: 7517 appendix A.1, 7515 appendix A.3, 8037 appendix A.2. */
@@ -48,18 +49,18 @@ clusters:
 revoked: [prod-eu-1/cp-1]
 `;
 
-const ON_NODE: ParseOptions = { allowDevelopmentKeys: false, listens: true };
+const ON_NODE: CheckOptions = { allowDevelopmentKeys: false, listens: true };
 
-export function parse(text: string, options: Partial<ParseOptions> = {}): BrokerConfig {
+export function parse(text: string, options: Partial<CheckOptions> = {}): BrokerConfig {
   return parseBrokerConfig(text, { ...ON_NODE, ...options });
 }
 
-export function parseValue(value: unknown, options: Partial<ParseOptions> = {}): BrokerConfig {
+export function parseValue(value: unknown, options: Partial<CheckOptions> = {}): BrokerConfig {
   return parse(JSON.stringify(value), options);
 }
 
 /** What is wrong with a text; nothing if it is accepted. */
-export function issuesOf(text: string, options: Partial<ParseOptions> = {}): readonly Issue[] {
+export function issuesOf(text: string, options: Partial<CheckOptions> = {}): readonly Issue[] {
   try {
     parse(text, options);
     return [];
@@ -70,7 +71,7 @@ export function issuesOf(text: string, options: Partial<ParseOptions> = {}): rea
 }
 
 /** As `PATH: message`. */
-export function mistakesIn(value: unknown, options: Partial<ParseOptions> = {}): string[] {
+export function mistakesIn(value: unknown, options: Partial<CheckOptions> = {}): string[] {
   return issuesOf(JSON.stringify(value), options).map(({ path, message }) => `${path}: ${message}`);
 }
 
