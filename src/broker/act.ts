@@ -1,11 +1,12 @@
 import type { Intent, Outcome } from "../audit/entry.ts";
 import { EnvelopeError } from "../envelope/envelope-error.ts";
+import { hex } from "../wire/hex.ts";
 import { orAbort, settlesWithin, startDeadline } from "./deadline.ts";
 import type { BrokerServices } from "./deps.ts";
 import { createMemberTrace, noteUnproven, type MemberTrace } from "./member.ts";
 import type { Principal } from "./principal.ts";
 import { BrokerProblem } from "./problem.ts";
-import { hex, type RequestContext } from "./request-context.ts";
+import type { RequestContext } from "./request-context.ts";
 import { toProblem } from "./to-problem.ts";
 
 /** The most time for recording an intent. */

@@ -1,3 +1,4 @@
+import { hex } from "../wire/hex.ts";
 import { MAX_TIMEOUT_MS } from "../wire/limits.ts";
 import type { Deadline } from "./deadline.ts";
 import { BrokerProblem } from "./problem.ts";
@@ -48,14 +49,4 @@ export function timeoutOf(header: string | undefined): number {
     );
   }
   return Math.min(Number(header), MAX_TIMEOUT_MS);
-}
-
-/** Lower-case hex. */
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Lower-case hex SHA-256. */
-export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }

@@ -1,5 +1,6 @@
 import { open, readHead } from "../envelope/open.ts";
 import { decodeBase64, encodeBase64 } from "../wire/base64.ts";
+import { sha256Hex } from "../wire/hex.ts";
 import type { UnwrapRequest, UnwrapResponse } from "../wire/messages.ts";
 import { recordedAct } from "./act.ts";
 import { openableClusters, type Grant } from "./authorize.ts";
@@ -7,7 +8,7 @@ import type { BrokerServices } from "./deps.ts";
 import { envelopeMember, type MemberTrace } from "./member.ts";
 import { membersOf } from "./members.ts";
 import type { Principal } from "./principal.ts";
-import { sha256Hex, type RequestContext } from "./request-context.ts";
+import type { RequestContext } from "./request-context.ts";
 import { sealedByAnotherCluster, toProblem } from "./to-problem.ts";
 
 /**

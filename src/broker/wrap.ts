@@ -1,5 +1,6 @@
 import { seal } from "../envelope/seal.ts";
 import { decodeBase64, encodeBase64 } from "../wire/base64.ts";
+import { sha256Hex } from "../wire/hex.ts";
 import type { WrapRequest, WrapResponse } from "../wire/messages.ts";
 import { recordedAct } from "./act.ts";
 import type { Grant } from "./authorize.ts";
@@ -7,7 +8,7 @@ import type { BrokerServices } from "./deps.ts";
 import { envelopeMember, noteUnproven, type MemberTrace } from "./member.ts";
 import { keyIdOf, membersOf, wrapQuorumOf } from "./members.ts";
 import type { Principal } from "./principal.ts";
-import { sha256Hex, type RequestContext } from "./request-context.ts";
+import type { RequestContext } from "./request-context.ts";
 
 /**
  * Seals a DEK for the caller's cluster.

@@ -1,3 +1,4 @@
+import { sha256Hex } from "../wire/hex.ts";
 import type { BrokerConfig } from "./schema.ts";
 
 /**
@@ -5,9 +6,7 @@ import type { BrokerConfig } from "./schema.ts";
  * their order of names, comments, or defaults written out.
  */
 export async function configDigest(config: BrokerConfig): Promise<string> {
-  const bytes = new TextEncoder().encode(canonicalJson(config));
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return sha256Hex(new TextEncoder().encode(canonicalJson(config)));
 }
 
 /**

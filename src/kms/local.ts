@@ -1,4 +1,5 @@
 import { decodeBase64 } from "../wire/base64.ts";
+import { sha256Hex } from "../wire/hex.ts";
 import {
   type KeyProvider,
   type ProviderCall,
@@ -23,6 +24,7 @@ export type FillRandom = (bytes: Uint8Array<ArrayBuffer>) => unknown;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
+const FINGERPRINT_CHARACTERS = 8;
 /** The size `maxWrapBytes` speaks of. */
 const REFERENCE_PLAINTEXT_BYTES = 32;
 
@@ -137,9 +139,8 @@ function readKeys({ keys, primary }: LocalProviderOptions): Map<string, Uint8Arr
 
 async function importKey(version: string, secret: Uint8Array<ArrayBuffer>): Promise<LocalKey> {
   const key = await crypto.subtle.importKey("raw", secret, "AES-GCM", false, ["encrypt", "decrypt"]);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", concat(fingerprintLabelV1(), secret)));
-  const fingerprint = [...digest.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return { key, keyVersion: `${version}-${fingerprint}` };
+  const fingerprint = await sha256Hex(concat(fingerprintLabelV1(), secret));
+  return { key, keyVersion: `${version}-${fingerprint.slice(0, FINGERPRINT_CHARACTERS)}` };
 }
 
 function parse(wrap: Uint8Array<ArrayBuffer>) {
