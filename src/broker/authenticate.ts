@@ -1,5 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from "jose";
 
+import { MAX_TOKEN_LENGTH } from "../wire/limits.ts";
 import { NODE_ASSERTION_TYPE } from "../wire/node-assertion.ts";
 import type { IssuerKeys } from "./jwks.ts";
 import { verifyNodeAssertion } from "./node-assertion.ts";
@@ -9,8 +10,6 @@ import { BrokerProblem } from "./problem.ts";
 import type { AuthenticationReason } from "./reason.ts";
 import type { RequestContext } from "./request-context.ts";
 
-/** Longer ones cost work and are nobody's. Node's own limit for all headers is 16 KiB. */
-const MAX_TOKEN_LENGTH = 8192;
 const BEARER = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
 
 /** What a request shows for itself. */

@@ -2,11 +2,10 @@ import * as z from "zod";
 
 import { decodeBase64 } from "../wire/base64.ts";
 import { Duration } from "../wire/duration.ts";
+import { MAX_MEMBERS } from "../wire/limits.ts";
 import { MEMBER_USES } from "../wire/messages.ts";
 import { Name } from "../wire/name.ts";
 import { isBareUrl, named, spanning } from "./values.ts";
-
-const MAX_MEMBERS = 8;
 
 const AwsKms = z.strictObject({
   keyArn: z

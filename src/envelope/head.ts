@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 
+import { MAX_MEMBERS } from "../wire/limits.ts";
 import { NAME_PATTERN } from "../wire/name.ts";
 import { equalBytes } from "./bytes.ts";
 import { EnvelopeError, invalidEnvelope } from "./envelope-error.ts";
@@ -8,7 +9,6 @@ import type { Head as HeadMessage } from "./gen/envelope_pb.ts";
 
 /** The only version of the format so far. */
 const ENVELOPE_VERSION = 1;
-const MAX_MEMBERS = 8;
 export const MAX_WRAP_BYTES = 1024;
 /** A member's version of a key, where opening needs it. */
 export const OPEN_VERSION_BYTES = 16;

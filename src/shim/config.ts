@@ -9,7 +9,7 @@ import { Name } from "../wire/name.ts";
  */
 
 /** Node hands a longer path to the kernel cut short, without a word (`sun_path` holds 107 bytes and a NUL). */
-const MAX_SOCKET_PATH_BYTES = 107;
+export const MAX_SOCKET_PATH_BYTES = 107;
 
 const SocketUrl = z
   .string()

@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
 
+import { MAX_SOCKET_PATH_BYTES } from "./config.ts";
 import { StartError, systemCodeOf } from "./errors.ts";
 
 export interface SocketSettings {
@@ -16,7 +17,6 @@ export interface SocketSettings {
 }
 
 const CONNECT_TIMEOUT_MS = 1_000;
-const MAX_PATH_BYTES = 107;
 const SHORTEST_HIDDEN_NAME = 6;
 
 /**
@@ -148,7 +148,7 @@ function hiddenNameOf(path: string): string {
   const length = Math.max(basename(path).length, SHORTEST_HIDDEN_NAME);
   const name = `.${randomBytes(length).toString("hex")}`.slice(0, length);
   const hidden = join(dirname(path), name);
-  if (Buffer.byteLength(hidden) <= MAX_PATH_BYTES) return hidden;
+  if (Buffer.byteLength(hidden) <= MAX_SOCKET_PATH_BYTES) return hidden;
   throw new StartError("SocketUnusable", `${path} is too long for a socket: choose a shorter folder`);
 }
 

@@ -10,5 +10,9 @@ export const MAX_BODY_BYTES = 8192;
 export const MAX_KUBERNETES_CIPHERTEXT_BYTES = 1024;
 /** The most time a caller can ask for with `X-Timeout-Ms`. */
 export const MAX_TIMEOUT_MS = 2500;
+/** Of a bearer token, in characters. Longer ones are nobody's; Node takes 16 KiB for all headers together. */
+export const MAX_TOKEN_LENGTH = 8192;
+/** Members of a KEK, and of an envelope. */
+export const MAX_MEMBERS = 8;
 /** A KMS request's `uid`: kube-apiserver sends a UUID, 36 characters. */
 export const MAX_UID_LENGTH = 64;

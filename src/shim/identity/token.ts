@@ -1,7 +1,7 @@
 import * as z from "zod";
 
-/** Node refuses longer header lines than 16 KiB in all; brokers refuse bearer tokens well below. */
-const MAX_TOKEN_LENGTH = 8_192;
+import { MAX_TOKEN_LENGTH } from "../../wire/limits.ts";
+
 /** Compact JWS (RFC 7515): three parts of base64url. */
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
