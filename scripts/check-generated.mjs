@@ -2,15 +2,17 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 
 const room = process.argv[2];
+const bin = resolve("node_modules", ".bin");
 const fresh = mkdtempSync(join(tmpdir(), "kek-broker-gen-"));
 try {
   const { status } = spawnSync(
-    join("node_modules", ".bin", "buf"),
+    join(bin, "buf"),
     ["generate", `src/${room}/proto`, "-o", fresh],
-    { stdio: "inherit" },
+    // buf looks for its plugin on PATH, where only npm puts it.
+    { stdio: "inherit", env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` } },
   );
   if (status !== 0) process.exit(1);
   const stale = readdirSync(join(fresh, "gen")).filter(
