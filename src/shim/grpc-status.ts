@@ -20,6 +20,8 @@ export function grpcStatusOf(code: BrokerCallCode | KmsErrorCode): status {
       return status.PERMISSION_DENIED;
     case "KeyUnavailable":
     case "EnvelopeTooLarge":
+    // Of a ciphertext, most often: a later format's, or altered to look so. No fault of shim or broker.
+    case "UnsupportedOperation":
       return status.FAILED_PRECONDITION;
     case "Throttled":
       return status.RESOURCE_EXHAUSTED;
@@ -27,7 +29,6 @@ export function grpcStatusOf(code: BrokerCallCode | KmsErrorCode): status {
     case "NotFound":
     case "MethodNotAllowed":
     case "UnsupportedMediaType":
-    case "UnsupportedOperation":
     case "Internal":
       return status.INTERNAL;
     case "NotReady":
