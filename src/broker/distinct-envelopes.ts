@@ -1,6 +1,6 @@
 import type { Metrics } from "./metrics.ts";
 
-/** Above this a cluster's count stands still: an alarm goes off far below it. */
+/** Above this a cluster's count stands still: an alarm belongs far below it. */
 const MAX_COUNT = 10_000;
 const HOUR_MS = 3_600_000;
 /** 64 bits of a hash: among so few, two envelopes are taken for one less than once in 10^11 hours. */

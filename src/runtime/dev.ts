@@ -37,6 +37,8 @@ export interface RunningDev {
 export async function startDev({ dir, port, print }: DevOptions): Promise<RunningDev> {
   const folder = await openDevFolder(dir);
   const log = createWriteStream(folder.log, { flags: "a", mode: 0o600 });
+  // A full disk must not end what is served for the sake of its log.
+  log.on("error", () => {});
   const logLine = (line: string): void => void log.write(`${line}\n`);
   const broker = await startBroker({
     configPath: folder.brokerConfig,

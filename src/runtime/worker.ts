@@ -4,7 +4,9 @@ import type { Recorder } from "../audit/recorder.ts";
 import { createBroker, type Broker } from "../broker/app.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
 import { NO_METRICS } from "../broker/metrics.ts";
+import { BrokerProblem, problemBody } from "../broker/problem.ts";
 import { DocumentError } from "../wire/document.ts";
+import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
 import { loadConfig, usesDevelopmentKeys } from "./broker-state.ts";
 
 /** What wrangler.toml binds. */
@@ -21,36 +23,46 @@ const recorder: Recorder = {
 
 const log = (event: LogEvent): void => console.log(logLine(event, Date.now()));
 
-/** One broker for each isolate: its configuration changes only with a new deployment. */
-let broker: Promise<Broker> | undefined;
+/** One broker for each isolate: its configuration changes only with a new deployment, and so does a mistake in it. */
+let broker: Promise<Broker | DocumentError> | undefined;
 
-async function startBroker({ KEK_BROKER_CONFIG: text }: Env): Promise<Broker> {
-  if (text === undefined) {
-    throw new DocumentError([{ path: "", message: "the secret KEK_BROKER_CONFIG is not set" }]);
+async function startBroker({ KEK_BROKER_CONFIG: text }: Env): Promise<Broker | DocumentError> {
+  try {
+    if (text === undefined) {
+      throw new DocumentError([{ path: "", message: "the secret KEK_BROKER_CONFIG is not set" }]);
+    }
+    const { state } = await loadConfig(text, { allowDevelopmentKeys: false, listens: false });
+    if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
+    return createBroker({
+      state: () => state,
+      now: Date.now,
+      random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+      recorder,
+      log,
+      metrics: NO_METRICS,
+    });
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    log({ level: "error", event: "config-refused", error: error.message });
+    return error;
   }
-  const { state } = await loadConfig(text, { allowDevelopmentKeys: false, listens: false });
-  if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
-  return createBroker({
-    state: () => state,
-    now: Date.now,
-    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
-    recorder,
-    log,
-    metrics: NO_METRICS,
+}
+
+/** To callers no more than that it is not their fault; the mistakes are in the log. */
+function refusal(): Response {
+  const problem = new BrokerProblem("Internal", "This broker's configuration is refused: its log says why.");
+  const requestId = crypto.randomUUID();
+  return new Response(JSON.stringify(problemBody(problem, requestId)), {
+    status: statusOf(problem.code),
+    headers: { "Content-Type": PROBLEM_MEDIA_TYPE, "Cache-Control": "no-store", "X-Request-Id": requestId },
   });
 }
 
 // Workers take the handler as the module's default export.
 export default {
   async fetch(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
-    try {
-      broker ??= startBroker(env);
-      return await (await broker).fetch(request, env, execution);
-    } catch (error) {
-      broker = undefined;
-      const reason = error instanceof DocumentError ? error.message : "the broker could not start";
-      log({ level: "error", event: "config-refused", error: reason });
-      return new Response("The broker's configuration is refused: see its log.\n", { status: 503 });
-    }
+    broker ??= startBroker(env);
+    const started = await broker;
+    return started instanceof DocumentError ? refusal() : started.fetch(request, env, execution);
   },
 };
