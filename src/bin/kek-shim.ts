@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { main } from "../shim/main.ts";
+import { loadSparingly } from "../shim/sparingly.ts";
 import { packageVersion } from "./version.ts";
 
+const { main } = await loadSparingly(() => import("../shim/main.ts"));
 await main(process.argv, packageVersion());

@@ -1,6 +1,7 @@
 import { Command } from "@commander-js/extra-typings";
 
 import { StartError } from "./errors.ts";
+import { loadSparingly } from "./sparingly.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -59,7 +60,9 @@ export async function main(argv: readonly string[], version: string): Promise<vo
 }
 
 async function serve(path: string): Promise<number> {
-  const [{ loadShimConfig }, { startShim }] = await Promise.all([import("./check.ts"), import("./shim.ts")]);
+  const [{ loadShimConfig }, { startShim }] = await loadSparingly(() =>
+    Promise.all([import("./check.ts"), import("./shim.ts")]),
+  );
   const shim = await startShim(loadShimConfig(path), { print: (line) => process.stderr.write(`${line}\n`) });
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void shim.close());
   const reason = await shim.stopped;
