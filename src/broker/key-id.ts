@@ -1,3 +1,5 @@
+import { lengthPrefixed, utf8 } from "../wire/length-prefixed.ts";
+
 const LABEL = "kek-broker/key-id/v1";
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 const HASH_CHARACTERS = 16;
@@ -28,16 +30,6 @@ export async function keyId(
 /** Characters of any key id of this KEK and epoch. */
 export function keyIdLength(kek: string, epoch: number): number {
   return `${kek}.${epoch}.`.length + HASH_CHARACTERS;
-}
-
-function utf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
-function lengthPrefixed(text: string): number[] {
-  const bytes = utf8(text);
-  if (bytes.length > 0xff_ff) throw new RangeError("a member's name or version is longer than 65,535 bytes");
-  return [bytes.length >> 8, bytes.length & 0xff, ...bytes];
 }
 
 function byCodeUnit(left: string, right: string): number {

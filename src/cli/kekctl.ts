@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 
+import { NODE_ASSERTION_ALGORITHMS } from "../wire/node-assertion.ts";
 import { CommandError, EXIT, type ExitCode, type Terminal } from "./terminal.ts";
 
 const EXIT_CODES = `
@@ -96,7 +97,9 @@ function addNode(program: Command, terminal: Terminal): void {
     .requiredOption("--cluster <name>", "the cluster's name in the broker's configuration")
     .requiredOption("--node <name>", "the node's name")
     .requiredOption("--out <file>", "where the private key goes, mode 0600; an existing file is left alone")
-    .addOption(new Option("--alg <name>", "signature algorithm").choices(["ES256", "EdDSA"]).default("ES256"))
+    .addOption(
+      new Option("--alg <name>", "signature algorithm").choices(NODE_ASSERTION_ALGORITHMS).default("ES256"),
+    )
     .option("--not-after <date>", "the broker refuses the node from then on, as 2027-11-01")
     .addHelpText(
       "after",

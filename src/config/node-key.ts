@@ -1,10 +1,10 @@
 import { calculateJwkThumbprint } from "jose";
 import * as z from "zod";
 
+import type { NODE_ASSERTION_ALGORITHMS } from "../wire/node-assertion.ts";
 import { NodeJwk } from "./node-jwk.ts";
 
-export const NODE_KEY_ALGORITHMS = ["ES256", "EdDSA"] as const;
-export type NodeKeyAlgorithm = (typeof NODE_KEY_ALGORITHMS)[number];
+export type NodeKeyAlgorithm = (typeof NODE_ASSERTION_ALGORITHMS)[number];
 
 /** A node's new key, both halves as JWK (RFC 7517) with the key's RFC 7638 thumbprint as `kid`. */
 export interface NewNodeKey {

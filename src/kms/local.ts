@@ -1,5 +1,6 @@
 import { decodeBase64 } from "../wire/base64.ts";
 import { sha256Hex } from "../wire/hex.ts";
+import { lengthPrefixed, utf8 } from "../wire/length-prefixed.ts";
 import {
   type KeyProvider,
   type ProviderCall,
@@ -173,16 +174,6 @@ function aadV1(version: string, { kek, cluster }: WrapContext): Uint8Array<Array
 
 function fingerprintLabelV1(): Uint8Array<ArrayBuffer> {
   return lengthPrefixed("kek-broker/local/v1/key-version");
-}
-
-function lengthPrefixed(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = utf8(text);
-  if (bytes.length > 0xffff) throw new RangeError("a field of the context takes at most 65535 bytes");
-  return concat(Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes);
-}
-
-function utf8(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
 }
 
 function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

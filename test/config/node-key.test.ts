@@ -1,10 +1,11 @@
 import { calculateJwkThumbprint, importJWK, jwtVerify, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
 
-import { makeNodeKey, NODE_KEY_ALGORITHMS } from "../../src/config/node-key.ts";
+import { makeNodeKey } from "../../src/config/node-key.ts";
+import { NODE_ASSERTION_ALGORITHMS } from "../../src/wire/node-assertion.ts";
 import { NodeJwk } from "../../src/config/node-jwk.ts";
 
-describe.each(NODE_KEY_ALGORITHMS)("makeNodeKey(%s)", (alg) => {
+describe.each(NODE_ASSERTION_ALGORITHMS)("makeNodeKey(%s)", (alg) => {
   it("makes two halves of one key", async () => {
     const { privateKey, publicKey } = await makeNodeKey(alg);
     const token = await new SignJWT({}).setProtectedHeader({ alg }).sign(await importJWK(privateKey));
