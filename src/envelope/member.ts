@@ -26,12 +26,14 @@ export interface MemberWrap {
   readonly wrap: Uint8Array<ArrayBuffer>;
   /** 16 bytes, where unwrapping must be told the version. */
   readonly openVersion?: Uint8Array<ArrayBuffer>;
+  /** The version that wrapped, if the member says so: opaque, never empty. */
+  readonly keyVersion?: string;
 }
 
 export interface MemberUnwrap {
   readonly plaintext: Uint8Array<ArrayBuffer>;
-  /** The version that had wrapped: opaque, never empty. */
-  readonly keyVersion: string;
+  /** The version that had wrapped, if the member says so: opaque, never empty. */
+  readonly keyVersion?: string;
 }
 
 /** Why a member did not act; the cloud's own reason is the `cause`. */

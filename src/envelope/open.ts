@@ -29,7 +29,7 @@ export interface Opened {
   /** As written in the envelope; the context its wraps were made under. */
   readonly cluster: string;
   /** The member that opened it. */
-  readonly member: { readonly name: string; readonly keyVersion: string };
+  readonly member: { readonly name: string; readonly keyVersion?: string };
   /** Members asked before that one, in order; all of them unavailable. */
   readonly tried: readonly MemberReport[];
 }
@@ -68,7 +68,8 @@ export async function open(input: OpenInput): Promise<Opened> {
     // Not passed on to the next member: a replayed wrap would else lead a forged RSA wrap past the symmetric ones.
     if (plaintext === undefined)
       throw invalidEnvelope("it was altered, or a member opened its wrap wrongly", tried);
-    return { plaintext, keyId: head.keyId, cluster: head.cluster, member: { name, keyVersion }, tried };
+    const member = { name, ...(keyVersion !== undefined && { keyVersion }) };
+    return { plaintext, keyId: head.keyId, cluster: head.cluster, member, tried };
   } finally {
     w.fill(0);
   }

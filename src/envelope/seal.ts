@@ -106,16 +106,20 @@ async function wrapByAll(
   return { proven, missing };
 }
 
-/** A wrap counts once the same member has opened it to W: that shows its Decrypt right and yields the version used. */
+/**
+ * A wrap counts once the same member has opened it to W: that shows its Decrypt right. The version used is what the
+ * opening says, else what the wrapping said.
+ */
 async function wrapAndProve(member: EnvelopeMember, w: Uint8Array<ArrayBuffer>): Promise<Proven> {
   const own = w.slice();
   try {
     const made = await member.wrap(own);
     requireFitting(made);
-    const { plaintext, keyVersion } = await member.unwrap(made.wrap, made.openVersion);
-    const same = equalConstantTime(plaintext, w);
-    plaintext.fill(0);
+    const opened = await member.unwrap(made.wrap, made.openVersion);
+    const same = equalConstantTime(opened.plaintext, w);
+    opened.plaintext.fill(0);
     if (!same) throw new MemberFailure("its wrap does not open to what was wrapped", { final: true });
+    const keyVersion = opened.keyVersion ?? made.keyVersion ?? "";
     if (keyVersion === "") throw new MemberFailure("it names no version of its key", { final: false });
     return { member, made, keyVersion };
   } finally {

@@ -11,13 +11,13 @@ export interface KeyProvider {
   readonly needsVersionToUnwrap: boolean;
 
   /**
-   * Wraps 1 to 256 bytes under the key's newest version.
+   * Wraps 1 to `MAX_WRAPPABLE_BYTES` under the key's newest version.
    * @throws ProviderError, never the cloud's own error; RangeError for any other length, the caller's mistake.
    */
   wrap(plaintext: Uint8Array<ArrayBuffer>, context: WrapContext, call: ProviderCall): Promise<WrapResult>;
 
   /**
-   * Unwraps and says which version it was.
+   * Unwraps, and says which version it was if the cloud does.
    * @throws ProviderError `InvalidCiphertext` only when this key and context can never open it.
    */
   unwrap(
@@ -31,7 +31,10 @@ export interface KeyProvider {
   currentVersion(call: ProviderCall): Promise<string>;
 }
 
-/** Bound to the wrap by the cloud (AWS encryption context, Google AAD): a wrap opens only under the same one. */
+/**
+ * Bound to the wrap: by the cloud where it can (AWS encryption context, Google AAD), else by the provider, within what
+ * it has wrapped. A wrap opens only under the same one.
+ */
 export interface WrapContext {
   readonly kek: string;
   /** The cluster's `id`, not its map key. */
@@ -51,14 +54,19 @@ export interface WrapResult {
   readonly wrap: Uint8Array<ArrayBuffer>;
   /** 16 bytes, present exactly if `needsVersionToUnwrap`. */
   readonly openVersion?: Uint8Array<ArrayBuffer>;
+  /** The version that wrapped, in the same form as `currentVersion`, where the cloud says so. */
+  readonly keyVersion?: string;
   /** The cloud's own id of this call, for reconciling with its log. */
   readonly cloudRequestId?: string;
 }
 
 export interface UnwrapResult {
   readonly plaintext: Uint8Array<ArrayBuffer>;
-  /** The version that had wrapped, in the same form as `currentVersion`. */
-  readonly keyVersion: string;
+  /**
+   * The version that had wrapped, in the same form as `currentVersion`; absent where the cloud tells it of a wrap
+   * alone, as Google does.
+   */
+  readonly keyVersion?: string;
   readonly cloudRequestId?: string;
 }
 

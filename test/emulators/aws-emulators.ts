@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   CreateKeyCommand,
   DisableKeyCommand,
+  EnableKeyCommand,
   KMSClient,
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
@@ -82,6 +83,10 @@ export class KeyAdmin {
 
   async disable(keyArn: string): Promise<void> {
     await this.#client.send(new DisableKeyCommand({ KeyId: keyArn }));
+  }
+
+  async enable(keyArn: string): Promise<void> {
+    await this.#client.send(new EnableKeyCommand({ KeyId: keyArn }));
   }
 
   async scheduleDeletion(keyArn: string): Promise<void> {

@@ -1,28 +1,28 @@
-import { forward, type LoopbackServer, type Reply, startLoopbackServer } from "./loopback-server.ts";
+import { setTimeout } from "node:timers/promises";
 
-/**
- * What goes wrong with one request to an AWS service of the JSON protocol.
- * `brokenBefore` fails without having done anything, `brokenAfter` although it was done.
- */
-type AwsFault = "throttled" | "denied" | "silent" | "brokenBefore" | "brokenAfter" | "reset";
+import { forward, type LoopbackServer, type Reply, startLoopbackServer } from "./loopback-server.ts";
+import type { ContractFault } from "./provider-contract.ts";
+
+const SLOW_MS = 150;
 
 export interface AwsFaultProxy extends LoopbackServer {
   /** The next requests, in this order, meet these faults; those after them are passed on. */
-  inject(...faults: readonly AwsFault[]): void;
+  inject(...faults: readonly ContractFault[]): void;
   /** How many requests went on to the server behind. */
   readonly passedOn: number;
 }
 
 /** Stands in front of an AWS emulator and passes on everything, but for the faults asked for. */
 export async function startAwsFaultProxy(upstream: string): Promise<AwsFaultProxy> {
-  const pending: AwsFault[] = [];
+  const pending: ContractFault[] = [];
   let passedOn = 0;
   const server = await startLoopbackServer(async (request): Promise<Reply> => {
     const fault = pending.shift();
-    if (fault !== undefined && fault !== "brokenAfter") return failure(fault);
+    if (fault !== undefined && fault !== "brokenAfter" && fault !== "slow") return failure(fault);
     passedOn++;
     const answer = await forward(upstream, request);
-    return fault === undefined ? answer : failure(fault);
+    if (fault === "slow") await setTimeout(SLOW_MS);
+    return fault === "brokenAfter" ? failure(fault) : answer;
   });
   return {
     ...server,
@@ -33,7 +33,7 @@ export async function startAwsFaultProxy(upstream: string): Promise<AwsFaultProx
   };
 }
 
-function failure(fault: AwsFault): Reply {
+function failure(fault: Exclude<ContractFault, "slow">): Reply {
   switch (fault) {
     case "throttled":
       return awsError(400, "ThrottlingException");

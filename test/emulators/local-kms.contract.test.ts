@@ -23,6 +23,7 @@ describeProviderContract<string>("AWS KMS, on local-kms", {
   newKey: () => admin.createKey(),
   open: (keyArn) => createAwsProvider({ keyArn, endpoint: withFaults.url, credentials: CREDENTIALS }),
   disable: (keyArn) => admin.disable(keyArn),
+  enable: (keyArn) => admin.enable(keyArn),
   scheduleDeletion: (keyArn) => admin.scheduleDeletion(keyArn),
   unknownKey: () => "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-4000-8000-000000000000",
   inject: (fault) => withFaults.inject(fault),

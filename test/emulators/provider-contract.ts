@@ -7,9 +7,24 @@ import {
   type ProviderCall,
   ProviderError,
   type ProviderErrorCode,
+  type UnwrapResult,
+  type WrapContext,
+  type WrapResult,
 } from "../../src/kms/key-provider.ts";
+import { MAX_WRAPPABLE_BYTES } from "../../src/kms/wrappable.ts";
 
-type ContractFault = "throttled" | "denied" | "silent" | "brokenBefore" | "brokenAfter" | "reset";
+/**
+ * `slow` does what was asked and answers late, but in time; `silent` never answers; `brokenBefore` answers 5xx without
+ * having done anything, `brokenAfter` although it was done.
+ */
+export type ContractFault =
+  | "throttled"
+  | "denied"
+  | "slow"
+  | "silent"
+  | "brokenBefore"
+  | "brokenAfter"
+  | "reset";
 
 /**
  * A kind of key under test. What a provider's server cannot do is left out, and its tests with it: each suite's list
@@ -22,7 +37,13 @@ export interface ProviderSubject<Key> {
   /** New material for the key; returns what to open from then on. */
   readonly rotate?: (key: Key) => Promise<Key>;
   readonly disable?: (key: Key) => Promise<void>;
+  readonly enable?: (key: Key) => Promise<void>;
   readonly scheduleDeletion?: (key: Key) => Promise<void>;
+  /** Where versions have states of their own: takes away what wrapped before the last rotation, and nothing else. */
+  readonly disableOlder?: (key: Key) => Promise<void>;
+  readonly destroyOlder?: (key: Key) => Promise<void>;
+  /** Takes all rights to the key from the identity that the provider has. */
+  readonly forbid?: (key: Key) => Promise<void>;
   /** A key that was never made. */
   readonly unknownKey?: () => Key;
   /** The same key's name in a region where it is not. */
@@ -41,6 +62,13 @@ const call = (ms = GENEROUS_MS): ProviderCall => ({
   requestId: "request-1",
 });
 const secret = (length = 32) => new Uint8Array(randomBytes(length));
+const unwrap = (
+  provider: KeyProvider,
+  { wrap, openVersion }: WrapResult,
+  context: WrapContext = CONTEXT,
+): Promise<UnwrapResult> => provider.unwrap(wrap, context, call(), openVersion);
+/** As the envelope takes it: what the unwrap says, else what the wrap said. */
+const versionUsed = (made: WrapResult, opened: UnwrapResult) => opened.keyVersion ?? made.keyVersion;
 
 /** What every KeyProvider promises, asked of each server that can show it. */
 export function describeProviderContract<Key>(name: string, subject: ProviderSubject<Key>): void {
@@ -48,6 +76,8 @@ export function describeProviderContract<Key>(name: string, subject: ProviderSub
     describeWrapping(subject);
     if (subject.rotate !== undefined) describeRotation(subject, subject.rotate);
     describeUnusableKeys(subject);
+    describeEnabling(subject);
+    describeForbidding(subject);
     if (subject.inject !== undefined) describeFaults(subject, subject.inject);
   });
 }
@@ -55,13 +85,12 @@ export function describeProviderContract<Key>(name: string, subject: ProviderSub
 function describeWrapping<Key>(subject: ProviderSubject<Key>): void {
   const opened = async () => subject.open(await subject.newKey());
 
-  it.each([1, 32, 256])("opens what it wrapped: %i bytes", async (length) => {
+  it.each([1, 32, 33, MAX_WRAPPABLE_BYTES])("opens what it wrapped: %i bytes", async (length) => {
     const provider = await opened();
     const plaintext = secret(length);
-    const { wrap, openVersion } = await provider.wrap(plaintext, CONTEXT, call());
-    const result = await provider.unwrap(wrap, CONTEXT, call(), openVersion);
-    expect(result.plaintext).toStrictEqual(plaintext);
-    expect(openVersion === undefined).toBe(!provider.needsVersionToUnwrap);
+    const made = await provider.wrap(plaintext, CONTEXT, call());
+    expect((await unwrap(provider, made)).plaintext).toStrictEqual(plaintext);
+    expect(made.openVersion?.length).toBe(provider.needsVersionToUnwrap ? 16 : undefined);
   });
 
   it("never wraps the same bytes to the same wrap", async () => {
@@ -72,10 +101,13 @@ function describeWrapping<Key>(subject: ProviderSubject<Key>): void {
     expect(first.wrap).not.toStrictEqual(second.wrap);
   });
 
-  it.each([0, 257])("refuses to wrap %i bytes, as the caller's mistake", async (length) => {
-    const provider = await opened();
-    await expect(provider.wrap(secret(length), CONTEXT, call())).rejects.toThrow(RangeError);
-  });
+  it.each([0, MAX_WRAPPABLE_BYTES + 1])(
+    "refuses to wrap %i bytes, as the caller's mistake",
+    async (length) => {
+      const provider = await opened();
+      await expect(provider.wrap(secret(length), CONTEXT, call())).rejects.toThrow(RangeError);
+    },
+  );
 
   it.each([
     { what: "another KEK", context: { ...CONTEXT, kek: "other-secrets" } },
@@ -84,20 +116,21 @@ function describeWrapping<Key>(subject: ProviderSubject<Key>): void {
     { what: "names swapped", context: { kek: CONTEXT.cluster, cluster: CONTEXT.kek } },
   ])("refuses a wrap under $what for good", async ({ context }) => {
     const provider = await opened();
-    const { wrap } = await provider.wrap(secret(), CONTEXT, call());
-    await expect(refusal(provider.unwrap(wrap, context, call()))).resolves.toBe("InvalidCiphertext");
+    const made = await provider.wrap(secret(), CONTEXT, call());
+    await expect(refusal(unwrap(provider, made, context))).resolves.toBe("InvalidCiphertext");
   });
 
   it("refuses a tampered wrap for good", async () => {
     const provider = await opened();
-    const { wrap } = await provider.wrap(secret(), CONTEXT, call());
-    wrap[wrap.length - 1]! ^= 1;
-    await expect(refusal(provider.unwrap(wrap, CONTEXT, call()))).resolves.toBe("InvalidCiphertext");
+    const made = await provider.wrap(secret(), CONTEXT, call());
+    made.wrap[made.wrap.length - 1]! ^= 1;
+    await expect(refusal(unwrap(provider, made))).resolves.toBe("InvalidCiphertext");
   });
 
   it.each([0, 7000])("refuses a wrap of %i bytes for good", async (length) => {
     const provider = await opened();
-    await expect(refusal(provider.unwrap(new Uint8Array(length), CONTEXT, call()))).resolves.toBe(
+    const made = await provider.wrap(secret(), CONTEXT, call());
+    await expect(refusal(unwrap(provider, { ...made, wrap: new Uint8Array(length) }))).resolves.toBe(
       "InvalidCiphertext",
     );
   });
@@ -105,10 +138,9 @@ function describeWrapping<Key>(subject: ProviderSubject<Key>): void {
   it("names the version that wrapped as its current one", async () => {
     const provider = await opened();
     const before = await provider.currentVersion(call());
-    const { wrap } = await provider.wrap(secret(), CONTEXT, call());
-    const { keyVersion } = await provider.unwrap(wrap, CONTEXT, call());
-    expect(keyVersion).not.toBe("");
-    expect(keyVersion).toBe(before);
+    const made = await provider.wrap(secret(), CONTEXT, call());
+    expect(before).not.toBe("");
+    expect(versionUsed(made, await unwrap(provider, made))).toBe(before);
     expect(await provider.currentVersion(call())).toBe(before);
   });
 
@@ -122,7 +154,7 @@ function describeWrapping<Key>(subject: ProviderSubject<Key>): void {
     const provider = await opened();
     const over = { signal: AbortSignal.abort(), requestId: "request-1" };
     await expect(refusal(provider.wrap(secret(), CONTEXT, over))).resolves.toBe("Timeout");
-    await expect(refusal(provider.unwrap(secret(184), CONTEXT, over))).resolves.toBe("Timeout");
+    await expect(refusal(provider.unwrap(secret(184), CONTEXT, over, secret(16)))).resolves.toBe("Timeout");
     await expect(refusal(provider.currentVersion(over))).resolves.toBe("Timeout");
   });
 }
@@ -138,14 +170,36 @@ function describeRotation<Key>(subject: ProviderSubject<Key>, rotate: (key: Key)
     const rotated = subject.open(await rotate(key));
     const second = await rotated.currentVersion(call());
     expect(second).not.toBe(first);
-    const { wrap } = await rotated.wrap(secret(), CONTEXT, call());
-    await expect(rotated.unwrap(wrap, CONTEXT, call())).resolves.toMatchObject({ keyVersion: second });
-    await expect(rotated.unwrap(old.wrap, CONTEXT, call())).resolves.toMatchObject({
-      plaintext,
-      keyVersion: first,
-    });
+    const made = await rotated.wrap(secret(), CONTEXT, call());
+    expect(versionUsed(made, await unwrap(rotated, made))).toBe(second);
+    const opened = await unwrap(rotated, old);
+    expect(opened.plaintext).toStrictEqual(plaintext);
+    expect(versionUsed(old, opened)).toBe(first);
     expect(await rotated.currentVersion(call())).toBe(second);
   });
+
+  const withdrawn = [
+    { what: "disabled", withdraw: subject.disableOlder },
+    { what: "destroyed", withdraw: subject.destroyOlder },
+  ];
+  for (const { what, withdraw } of withdrawn) {
+    if (withdraw === undefined) continue;
+    it(`says KeyUnavailable for a wrap whose version is ${what}, and goes on with the newer one`, async () => {
+      const key = await subject.newKey();
+      const old = await subject.open(key).wrap(secret(), CONTEXT, call());
+      const rotated = await rotate(key);
+      const provider = subject.open(rotated);
+      const plaintext = secret();
+      const made = await provider.wrap(plaintext, CONTEXT, call());
+      await withdraw(rotated);
+      await expect(refusal(unwrap(provider, old))).resolves.toBe("KeyUnavailable");
+      expect((await unwrap(provider, made)).plaintext).toStrictEqual(plaintext);
+      expect(
+        (await unwrap(provider, await provider.wrap(plaintext, CONTEXT, call()))).plaintext,
+      ).toStrictEqual(plaintext);
+      expect(await provider.currentVersion(call())).toBe(versionUsed(made, await unwrap(provider, made)));
+    });
+  }
 }
 
 function describeUnusableKeys<Key>(subject: ProviderSubject<Key>): void {
@@ -158,11 +212,11 @@ function describeUnusableKeys<Key>(subject: ProviderSubject<Key>): void {
     it(`says KeyUnavailable for ${what}`, async () => {
       const key = await subject.newKey();
       const provider = subject.open(key);
-      const { wrap } = await provider.wrap(secret(), CONTEXT, call());
+      const made = await provider.wrap(secret(), CONTEXT, call());
       await make(key);
       await expect(refusal(provider.wrap(secret(), CONTEXT, call()))).resolves.toBe("KeyUnavailable");
       await expect(refusal(provider.currentVersion(call()))).resolves.toBe("KeyUnavailable");
-      await expect(refusal(provider.unwrap(wrap, CONTEXT, call()))).resolves.toBe("KeyUnavailable");
+      await expect(refusal(unwrap(provider, made))).resolves.toBe("KeyUnavailable");
     });
   }
 
@@ -178,6 +232,37 @@ function describeUnusableKeys<Key>(subject: ProviderSubject<Key>): void {
       await expect(refusal(provider.currentVersion(call()))).resolves.toBe("KeyUnavailable");
     });
   }
+}
+
+function describeEnabling<Key>(subject: ProviderSubject<Key>): void {
+  const { disable, enable } = subject;
+  if (disable === undefined || enable === undefined) return;
+  it("works again, under the same version, when a disabled key is enabled", async () => {
+    const key = await subject.newKey();
+    const provider = subject.open(key);
+    const plaintext = secret();
+    const made = await provider.wrap(plaintext, CONTEXT, call());
+    const before = await provider.currentVersion(call());
+    await disable(key);
+    await expect(refusal(unwrap(provider, made))).resolves.toBe("KeyUnavailable");
+    await enable(key);
+    expect((await unwrap(provider, made)).plaintext).toStrictEqual(plaintext);
+    expect(await provider.currentVersion(call())).toBe(before);
+  });
+}
+
+function describeForbidding<Key>(subject: ProviderSubject<Key>): void {
+  const { forbid } = subject;
+  if (forbid === undefined) return;
+  it("says AccessDenied for a key that its identity has no rights to", async () => {
+    const key = await subject.newKey();
+    const provider = subject.open(key);
+    const made = await provider.wrap(secret(), CONTEXT, call());
+    await forbid(key);
+    await expect(refusal(provider.wrap(secret(), CONTEXT, call()))).resolves.toBe("AccessDenied");
+    await expect(refusal(unwrap(provider, made))).resolves.toBe("AccessDenied");
+    await expect(refusal(provider.currentVersion(call()))).resolves.toBe("AccessDenied");
+  });
 }
 
 function inAnotherRegionOf<Key>({ newKey, inAnotherRegion }: ProviderSubject<Key>) {
@@ -201,17 +286,28 @@ function describeFaults<Key>(subject: ProviderSubject<Key>, inject: (fault: Cont
 
       inject(fault);
       await expect(refusal(provider.wrap(plaintext, CONTEXT, call()))).resolves.toBe(expected);
-      const { wrap } = await provider.wrap(plaintext, CONTEXT, call());
+      const made = await provider.wrap(plaintext, CONTEXT, call());
 
       inject(fault);
-      await expect(refusal(provider.unwrap(wrap, CONTEXT, call()))).resolves.toBe(expected);
-      await expect(provider.unwrap(wrap, CONTEXT, call())).resolves.toMatchObject({ plaintext });
+      await expect(refusal(unwrap(provider, made))).resolves.toBe(expected);
+      expect((await unwrap(provider, made)).plaintext).toStrictEqual(plaintext);
 
       inject(fault);
       await expect(refusal(provider.currentVersion(call()))).resolves.toBe(expected);
       await expect(provider.currentVersion(call())).resolves.not.toBe("");
     },
   );
+
+  it("waits for a slow answer while there is time", async () => {
+    const provider = subject.open(await subject.newKey());
+    const plaintext = secret();
+    inject("slow");
+    const made = await provider.wrap(plaintext, CONTEXT, call());
+    inject("slow");
+    expect((await unwrap(provider, made)).plaintext).toStrictEqual(plaintext);
+    inject("slow");
+    await expect(provider.currentVersion(call())).resolves.not.toBe("");
+  });
 
   it("says Timeout at the call's deadline when nothing is answered, and the next one works", async () => {
     const provider = subject.open(await subject.newKey());
@@ -233,7 +329,7 @@ async function refusal(act: Promise<unknown>): Promise<ProviderErrorCode> {
   );
   if (!(error instanceof ProviderError))
     throw new Error("not refused with a ProviderError", { cause: error });
-  expect(`${error.message} ${error.stack}`).not.toMatch(/arn:|http|\d{12}/);
+  expect(`${error.message} ${error.stack}`).not.toMatch(/arn:|https?:|projects\/|vault\.azure|\d{12}/);
   expect(error.cause).toBeUndefined();
   return error.code;
 }
