@@ -79,9 +79,16 @@ function compareMembers(path: Path, old: Member, next: Member): Issue[] {
   ];
 }
 
-/** The key material a member's name stands for; versions may be added to it, not changed or taken away. */
-function keysOf({ awsKms, local }: Member): ReadonlyMap<string, string> {
+/**
+ * The key material a member's name stands for, and how it wraps; versions may be added to it, not changed or taken
+ * away. How the key is reached may change.
+ */
+function keysOf({ awsKms, gcpKms, azureKeyVault, local }: Member): ReadonlyMap<string, string> {
   if (awsKms !== undefined) return new Map([["awsKms", awsKms.keyArn]]);
+  if (gcpKms !== undefined) return new Map([["gcpKms", gcpKms.cryptoKey]]);
+  if (azureKeyVault !== undefined) {
+    return new Map([["azureKeyVault", `${azureKeyVault.algorithm} ${azureKeyVault.keyUrl}`]]);
+  }
   return new Map(local?.keys.map(({ version, key }) => [`local ${version}`, key]));
 }
 

@@ -1,4 +1,5 @@
 import type { ShapeIssue } from "../wire/issue.ts";
+import { checkClouds } from "./check-clouds.ts";
 import { keyMaterial } from "./node-jwk.ts";
 import type { BrokerConfig } from "./schema.ts";
 import { hostOf, isLoopbackHost, portOf } from "./values.ts";
@@ -9,6 +10,8 @@ export interface CheckOptions {
   readonly allowDevelopmentKeys: boolean;
   /** Whether `listen`, `private` and `tls` are used: on Node, not on Workers or Lambda. */
   readonly listens: boolean;
+  /** There on Workers, where no cloud's SDK finds credentials, but for AWS's as secrets of the Worker. */
+  readonly worker?: { readonly awsKeys: boolean } | undefined;
 }
 
 /**
@@ -17,6 +20,8 @@ export interface CheckOptions {
  */
 export interface KnownNames {
   readonly keks: ReadonlySet<string> | undefined;
+  /** Whether there is an identity, right or wrong. */
+  readonly identity: boolean;
   /** Node names by cluster. */
   readonly clusters: ReadonlyMap<string, ReadonlySet<string> | undefined> | undefined;
 }
@@ -25,7 +30,7 @@ export interface KnownNames {
 export function crossCheck(config: BrokerConfig, known: KnownNames, options: CheckOptions): ShapeIssue[] {
   return [
     ...(options.listens ? checkAddresses(config) : []),
-    ...(options.allowDevelopmentKeys || config.allowDevelopmentKeys ? [] : checkDevelopmentKeys(config)),
+    ...checkClouds(config, known, options),
     ...checkReferences(config, known),
     ...checkIdentities(config),
   ];
@@ -51,29 +56,6 @@ function checkAddresses({ listen, private: internal, tls }: BrokerConfig): Shape
 function overlap(one: string, other: string): boolean {
   const isAny = (host: string): boolean => host === "0.0.0.0" || host === "[::]";
   return one === other || isAny(one) || isAny(other);
-}
-
-function checkDevelopmentKeys({ keks }: BrokerConfig): ShapeIssue[] {
-  return Object.entries(keks).flatMap(([kek, { members }]) =>
-    Object.entries(members).flatMap(([member, { local, awsKms }]) => {
-      const path = ["keks", kek, "members", member];
-      const issues: ShapeIssue[] = [];
-      if (local !== undefined) {
-        const message =
-          "holds its key in this file: for development only, and then with allowDevelopmentKeys: true";
-        issues.push({ path: [...path, "local"], message });
-      }
-      if (awsKms?.endpoint !== undefined && !isEncryptedOrLocal(awsKms.endpoint)) {
-        issues.push({ path: [...path, "awsKms", "endpoint"], message: "must be https outside this machine" });
-      }
-      return issues;
-    }),
-  );
-}
-
-function isEncryptedOrLocal(endpoint: string): boolean {
-  const { protocol, hostname } = new URL(endpoint);
-  return protocol === "https:" || isLoopbackHost(hostname);
 }
 
 function checkReferences({ clusters, revoked }: BrokerConfig, known: KnownNames): ShapeIssue[] {

@@ -5,26 +5,8 @@ import { Duration } from "../wire/duration.ts";
 import { MAX_MEMBERS } from "../wire/limits.ts";
 import { MEMBER_USES } from "../wire/messages.ts";
 import { Name } from "../wire/name.ts";
-import { isBareUrl, named, spanning } from "./values.ts";
-
-const AwsKms = z.strictObject({
-  keyArn: z
-    .string()
-    .max(256)
-    .regex(
-      /^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/[A-Za-z0-9-]+$/,
-      "must be the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID (an alias can be re-pointed, so it is refused)",
-    )
-    .describe("The key's ARN, not an alias: a member's name stands for one key."),
-  endpoint: z
-    .url({ protocol: /^https?$/, error: "must be an https:// URL" })
-    .max(255)
-    .refine(isBareUrl, "must be a URL without user name, query or fragment")
-    .optional()
-    .describe(
-      "Another endpoint than the region's own: a VPC endpoint, or an emulator. https; http on a loopback address only.",
-    ),
-});
+import { AwsKms, AzureKeyVault, GcpKms } from "./cloud-key.ts";
+import { named, spanning } from "./values.ts";
 
 const LocalKey = z.strictObject({
   version: Name.describe("What the version is called: part of every wrap made with it."),
@@ -59,11 +41,13 @@ const Local = z
   });
 
 /** Where a member's key may be; exactly one for each member. */
-const ALTERNATIVES = ["awsKms", "local"] as const;
+const ALTERNATIVES = ["awsKms", "gcpKms", "azureKeyVault", "local"] as const;
 
 const Member = z
   .strictObject({
     awsKms: AwsKms.optional().describe("A symmetric key in AWS KMS."),
+    gcpKms: GcpKms.optional().describe("A symmetric key in Google Cloud KMS."),
+    azureKeyVault: AzureKeyVault.optional().describe("A key in Azure Key Vault or Managed HSM."),
     local: Local.optional().describe(
       "A key held in this very file, for development and tests: refused unless `allowDevelopmentKeys` is true or under `kek-broker dev`.",
     ),

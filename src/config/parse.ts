@@ -50,12 +50,13 @@ function dropAbsent(map: Record<string, unknown>): Record<string, unknown> {
 
 function namesIn(value: unknown): KnownNames {
   const keks = namesOf(fieldOf(value, "keks"));
+  const identity = fieldOf(value, "identity") !== undefined;
   const clusters = fieldOf(value, "clusters");
-  if (clusters !== undefined && !isMap(clusters)) return { keks, clusters: undefined };
+  if (clusters !== undefined && !isMap(clusters)) return { keks, identity, clusters: undefined };
   const nodes = Object.entries(clusters ?? {}).map(
     ([name, cluster]) => [name, isMap(cluster) ? namesOf(fieldOf(cluster, "nodes")) : undefined] as const,
   );
-  return { keks, clusters: new Map(nodes) };
+  return { keks, identity, clusters: new Map(nodes) };
 }
 
 /** None if the map is left out, unknown if something else is in its place. */

@@ -2,10 +2,12 @@ import * as z from "zod";
 
 import { NAME_PATTERN } from "../wire/name.ts";
 import { Cluster } from "./cluster.ts";
+import { Identity } from "./identity.ts";
 import { Kek } from "./kek.ts";
 import { Address, HttpsUrl, named } from "./values.ts";
 
 export type { Cluster } from "./cluster.ts";
+export type { Identity } from "./identity.ts";
 export type { Kek, Member } from "./kek.ts";
 export type { NodeJwk } from "./node-jwk.ts";
 
@@ -62,7 +64,10 @@ export const BrokerConfig = z.strictObject({
   allowDevelopmentKeys: z
     .boolean()
     .default(false)
-    .describe("Accept `local` members, whose key is in this file, and plain http to a cloud's endpoint."),
+    .describe(
+      "For development: accept `local` members, whose key is in this file, plain http to a cloud's endpoint, and hosts that are not Azure's.",
+    ),
+  identity: Identity.optional().describe("Who the broker is to the clouds of members with `federation`."),
   keks: named(Kek).prefault({}).describe("Key-encryption keys, by name."),
   clusters: named(Cluster)
     .prefault({})

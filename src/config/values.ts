@@ -32,8 +32,19 @@ export const HttpsUrl = z
   .max(255)
   .refine(isBareUrl, "must be a URL without user name, query or fragment");
 
+/** The address of a cloud's API. Where plain http may be is for cross-check.ts to say. */
+export const Endpoint = z
+  .url({ protocol: /^https?$/, error: "must be an https:// URL" })
+  .max(255)
+  .refine(isBareUrl, "must be a URL without user name, query or fragment");
+
+/** The host name of a URL, an IPv6 one in its brackets. */
+export function hostOfUrl(url: string): string {
+  return new URL(url).hostname;
+}
+
 /** Whether a URL is without user, query and fragment. */
-export function isBareUrl(text: string): boolean {
+function isBareUrl(text: string): boolean {
   return /^[^?#@\s]*$/.test(text);
 }
 

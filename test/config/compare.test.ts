@@ -13,11 +13,18 @@ const dev = (...keys: string[]) => ({
   local: { keys: keys.map((key, index) => ({ version: `v${index + 1}`, key })), primary: "v1" },
 });
 
+const GCP = { gcpKms: { cryptoKey: "projects/p/locations/l/keyRings/r/cryptoKeys/k" } };
+const AZ = { azureKeyVault: { keyUrl: "https://kek.vault.azure.net/keys/k" } };
+const HSM = { azureKeyVault: { keyUrl: "https://kek.managedhsm.azure.net/keys/k" } };
+const STANDS_FOR_ANOTHER =
+  "keks.prod.members.m: stands for another key now: a member's name is forever. Give the new key a new name, and keep this one with use: unwrap";
+
 interface Spec {
   /** The KEK `prod`. */
   readonly kek?: object;
   readonly keks?: object;
   readonly clusters?: object;
+  readonly identity?: object;
 }
 
 function configOf({ kek = { members: { aws: AWS } }, ...rest }: Spec): BrokerConfig {
@@ -54,6 +61,26 @@ const ALLOWED: [name: string, old: Spec, next: Spec][] = [
     "another endpoint of the same key",
     kek({ aws: AWS }),
     kek({ aws: { awsKms: { keyArn: ARN, endpoint: "https://vpce.example.com" } } }),
+  ],
+  [
+    "another way to the same Google key",
+    kek({ m: GCP }),
+    kek({ m: { gcpKms: { ...GCP.gcpKms, transport: "rest", endpoint: "https://kms.p.googleapis.com" } } }),
+  ],
+  [
+    "a larger key in an Azure vault",
+    kek({ m: AZ }),
+    kek({ m: { azureKeyVault: { ...AZ.azureKeyVault, bits: 4096 } } }),
+  ],
+  [
+    "federation in place of the platform's credentials",
+    kek({ m: AWS }),
+    {
+      ...kek({
+        m: { awsKms: { keyArn: ARN, federation: { roleArn: "arn:aws:iam::111122223333:role/r" } } },
+      }),
+      identity: { platform: "google" },
+    },
   ],
   ["a new version of a local key", kek({ dev: dev(KEY_1) }), kek({ dev: dev(KEY_1, KEY_2) })],
   ["a higher epoch alone", kek({ aws: AWS }, { epoch: 1 }), kek({ aws: AWS }, { epoch: 7 })],
@@ -95,6 +122,25 @@ const REFUSED: [name: string, old: Spec, next: Spec, ...told: string[]][] = [
     kek({ aws: AWS, x: reader(dev(KEY_1)) }),
     "keks.prod.members.x: stands for another key now: a member's name is forever. Give the new key a new name, and keep this one with use: unwrap",
   ],
+  [
+    "a name that stands for another Google key",
+    kek({ m: GCP }),
+    kek({ m: { gcpKms: { cryptoKey: `${GCP.gcpKms.cryptoKey}2` } } }),
+    STANDS_FOR_ANOTHER,
+  ],
+  [
+    "a name that stands for another Azure key",
+    kek({ m: AZ }),
+    kek({ m: { azureKeyVault: { keyUrl: "https://kek-2.vault.azure.net/keys/k" } } }),
+    STANDS_FOR_ANOTHER,
+  ],
+  [
+    "another algorithm for an Azure key",
+    kek({ m: HSM }),
+    kek({ m: { azureKeyVault: { ...HSM.azureKeyVault, algorithm: "A256KW" } } }),
+    STANDS_FOR_ANOTHER,
+  ],
+  ["a name that moves from cloud to cloud", kek({ m: GCP }), kek({ m: AZ }), STANDS_FOR_ANOTHER],
   [
     "another key under a local version",
     kek({ dev: dev(KEY_1) }),

@@ -124,12 +124,17 @@ const BROKEN: [name: string, path: string, value: unknown, ...told: string[]][] 
     { maxAge: "10" },
     "keks.prod.lease.maxAge: write a duration as a whole number and one of s, m, h, d: 30s, 10m, 24h, 7d",
   ],
-  ["no alternative", `${MEMBERS} none`, {}, "keks.prod.members.none: give exactly one of awsKms, local"],
+  [
+    "no alternative",
+    `${MEMBERS} none`,
+    {},
+    "keks.prod.members.none: give exactly one of awsKms, gcpKms, azureKeyVault, local",
+  ],
   [
     "two alternatives",
     `${MEMBERS} aws local`,
     local("v1", "v1").local,
-    "keks.prod.members.aws: give exactly one of awsKms, local",
+    "keks.prod.members.aws: give exactly one of awsKms, gcpKms, azureKeyVault, local",
   ],
   ["unknown use", `${MEMBERS} aws use`, "wrap", "keks.prod.members.aws.use: must be one of both, unwrap"],
   [
