@@ -8,9 +8,11 @@ import type { BrokerConfigInput } from "../../src/config/schema.ts";
 import type { Daemon } from "./daemon.ts";
 import { readJsonLines } from "./json-lines.ts";
 import { freePort } from "./ports.ts";
+import { type Outcome as CommandOutcome, run } from "./run.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../dist/bin/kek-broker.js", import.meta.url));
+const KEKCTL = fileURLToPath(new URL("../../dist/bin/kekctl.js", import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const RELOAD_WITHIN_MS = 10_000;
 
@@ -42,7 +44,7 @@ const Outcome = z.object({
   id: z.string(),
   result: z.string(),
   keyId: z.string().nullish(),
-  members: z.array(z.object({ result: z.string(), keyVersion: z.string().optional() })),
+  members: z.array(z.object({ name: z.string(), result: z.string(), keyVersion: z.string().optional() })),
 });
 const Entry = z.discriminatedUnion("kind", [Intent, Outcome]);
 
@@ -54,6 +56,7 @@ export interface Use {
 
 /** The built `kek-broker serve` on ports of its own, which restarts keep. */
 export class Broker {
+  readonly name: string;
   readonly url: string;
   readonly #sandbox: Sandbox;
   readonly #privateUrl: string;
@@ -62,22 +65,26 @@ export class Broker {
 
   private constructor(
     sandbox: Sandbox,
+    name: string,
     env: Readonly<Record<string, string>>,
     port: number,
     privatePort: number,
   ) {
     this.#sandbox = sandbox;
+    this.name = name;
     this.#env = env;
     this.url = `http://127.0.0.1:${port}`;
     this.#privateUrl = `http://127.0.0.1:${privatePort}`;
   }
 
+  /** @param name unique in the sandbox */
   static async start(
     sandbox: Sandbox,
+    name: string,
     settings: BrokerSettings,
     env: Readonly<Record<string, string>>,
   ): Promise<Broker> {
-    const broker = new Broker(sandbox, env, await freePort(), await freePort());
+    const broker = new Broker(sandbox, name, env, await freePort(), await freePort());
     broker.#write(settings);
     await broker.start();
     return broker;
@@ -86,12 +93,12 @@ export class Broker {
   /** Starts it, again on the ports, the configuration and the record it had. */
   async start(): Promise<void> {
     this.#daemon = await this.#sandbox.run({
-      name: "broker",
+      name: this.name,
       file: process.execPath,
       args: [PROGRAM, "serve", "--config", this.#configFile],
       env: this.#env,
     });
-    await this.#daemon.until("the broker is ready", () => this.#ready(), { withinMs: READY_WITHIN_MS });
+    await this.#daemon.until(`${this.name} is ready`, () => this.#ready(), { withinMs: READY_WITHIN_MS });
   }
 
   /** SIGTERM, and waits until it has drained. */
@@ -104,20 +111,27 @@ export class Broker {
     await this.start();
   }
 
+  /** What `kekctl config check` says to this configuration in the place of the present one, which stays. */
+  async check(settings: BrokerSettings): Promise<CommandOutcome> {
+    const next = `${this.#configFile}.next`;
+    writeFileSync(next, this.#serialise(settings), { mode: 0o600 });
+    return run(process.execPath, [KEKCTL, "config", "check", this.#configFile, next]);
+  }
+
   /** Replaces the configuration of the running broker and waits until it has taken it. */
   async reconfigure(settings: BrokerSettings): Promise<void> {
     const before = this.#loadedConfig();
     this.#write(settings);
     this.#daemon?.signal("SIGHUP");
     await this.#daemon?.until(
-      "the broker has loaded its new configuration",
+      `${this.name} has loaded its new configuration`,
       () => (this.#loadedConfig() === before ? undefined : true),
       { withinMs: RELOAD_WITHIN_MS },
     );
   }
 
   log(): LogLine[] {
-    return readJsonLines(this.#sandbox.path("broker.log"), LogLine);
+    return readJsonLines(this.#sandbox.path(`${this.name}.log`), LogLine);
   }
 
   /** What is in its record, oldest first. */
@@ -132,28 +146,33 @@ export class Broker {
   }
 
   get #configFile(): string {
-    return this.#sandbox.path("broker.json");
+    return this.#sandbox.path(`${this.name}.json`);
   }
 
   get #custodyFile(): string {
-    return this.#sandbox.path("custody.jsonl");
+    return this.#sandbox.path(`${this.name}.custody.jsonl`);
   }
 
   #loadedConfig(): string | undefined {
     return this.log().findLast(({ event }) => event === "config-loaded" || event === "listening")?.config;
   }
 
-  /** By rename, so that the broker never reads half a file. JSON is YAML. */
+  /** By rename, so that the broker never reads half a file. */
   #write(settings: BrokerSettings): void {
+    const next = `${this.#configFile}.next`;
+    writeFileSync(next, this.#serialise(settings), { mode: 0o600 });
+    renameSync(next, this.#configFile);
+  }
+
+  /** JSON is YAML. */
+  #serialise(settings: BrokerSettings): string {
     const config: BrokerConfigInput = {
       ...settings,
       listen: new URL(this.url).host,
       private: new URL(this.#privateUrl).host,
       audit: { file: this.#custodyFile },
     };
-    const next = `${this.#configFile}.next`;
-    writeFileSync(next, JSON.stringify(config), { mode: 0o600 });
-    renameSync(next, this.#configFile);
+    return JSON.stringify(config);
   }
 
   async #ready(): Promise<true | undefined> {

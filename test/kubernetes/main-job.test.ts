@@ -7,7 +7,7 @@ import * as z from "zod";
 import { serviceErrorOf } from "../conformance/grpc/kms-client.ts";
 import type { Answer } from "./api-client.ts";
 import { Cluster } from "./cluster.ts";
-import { KEY_KINDS } from "./kek.ts";
+import { KEY_KINDS, makeKey } from "./key-kind.ts";
 import { until } from "./poll.ts";
 import { create, etcdKey, type Kind, read, rewrite } from "./resources.ts";
 import { useSandbox } from "./sandbox.ts";
@@ -37,7 +37,11 @@ describe.each(KEY_KINDS)("Secrets under a KEK in %s", (keyKind) => {
 
   beforeAll(async () => {
     const tools = await buildTools();
-    stand = await Stand.start(sandbox, keyKind, { [A]: ["cp-1", "cp-2"], [B]: ["cp-1"] });
+    stand = await Stand.start({
+      sandbox,
+      keys: { only: await makeKey(sandbox, keyKind) },
+      registry: { [A]: ["cp-1", "cp-2"], [B]: ["cp-1"] },
+    });
     [a, b] = await Promise.all([Cluster.start(sandbox, tools, A), Cluster.start(sandbox, tools, B)]);
     const unencrypted = await a.addApiserver("before");
     await create(unencrypted.api, "secrets", "from-before", text);

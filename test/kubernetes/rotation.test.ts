@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 
 import type { Apiserver } from "./apiserver.ts";
 import { Cluster } from "./cluster.ts";
-import { KEY_KINDS, type KeyKind } from "./kek.ts";
+import { KEY_KINDS, type KeyKind, makeKey } from "./key-kind.ts";
 import { until } from "./poll.ts";
 import { create, etcdKey, read, rewrite } from "./resources.ts";
 import { useSandbox } from "./sandbox.ts";
@@ -38,7 +38,7 @@ describe.concurrent("a rotation of the KEK", () => {
       const before = await stored(cluster, "old");
       expect((await shim.status()).keyId).toBe(before.keyId);
 
-      await stand.rotate();
+      await stand.rotate("only");
       const began = performance.now();
       const seconds = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
       const shown = async () => {
@@ -85,7 +85,8 @@ describe.concurrent("a rotation of the KEK", () => {
   async function startOne(kind: KeyKind) {
     const sandbox = sandboxes.get(kind);
     if (sandbox === undefined) throw new Error(`no sandbox for ${kind}`);
-    const stand = await Stand.start(sandbox, kind, { "prod-eu-1": ["cp-1"] });
+    const keys = { only: await makeKey(sandbox, kind) };
+    const stand = await Stand.start({ sandbox, keys, registry: { "prod-eu-1": ["cp-1"] } });
     stands.push(stand);
     const cluster = await Cluster.start(sandbox, tools, "prod-eu-1");
     return { stand, cluster, node: await stand.addNode(cluster, "cp-1") };

@@ -24,7 +24,7 @@ export interface ShimOptions {
   readonly cluster: string;
   readonly node: string;
   readonly key: NewNodeKey["privateKey"];
-  readonly broker: string;
+  readonly brokers: readonly string[];
   readonly audience: string;
 }
 
@@ -99,9 +99,16 @@ export class Shim {
 
   /** How often kube-apiserver's Decrypt was answered since its start, by where from. */
   async decrypts(): Promise<{ hit: number; miss: number }> {
-    const counts = samples((await this.get("/metrics")).text, "kek_shim_cache_total");
-    const count = (result: string) => counts.find(({ labels }) => labels["result"] === result)?.value ?? 0;
-    return { hit: count("hit"), miss: count("miss") };
+    const count = (result: string) => this.metric("kek_shim_cache_total", { result });
+    return { hit: await count("hit"), miss: await count("miss") };
+  }
+
+  /** The sum of a metric's samples that have these labels. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const all = samples((await this.get("/metrics")).text, name);
+    return all
+      .filter((sample) => Object.entries(labels).every(([label, value]) => sample.labels[label] === value))
+      .reduce((sum, { value }) => sum + value, 0);
   }
 
   async #ask<T>(call: (client: KmsClient) => Promise<T>): Promise<T> {
@@ -118,7 +125,7 @@ export class Shim {
   }
 
   #writeFiles(): void {
-    const { sandbox, kek, cluster, node, key, broker, audience } = this.#options;
+    const { sandbox, kek, cluster, node, key, brokers, audience } = this.#options;
     const nodeKey = sandbox.path(`${this.name}.key.json`);
     writeFileSync(nodeKey, JSON.stringify(key), { mode: 0o600 });
     const config: ShimConfigInput = {
@@ -126,7 +133,7 @@ export class Shim {
       cluster,
       node,
       listen: `unix://${this.socket}`,
-      brokers: [broker],
+      brokers: [...brokers],
       audience,
       identity: { nodeKey },
       http: this.#http,

@@ -1,0 +1,48 @@
+import { randomBytes } from "node:crypto";
+
+import { KekStatus, WrapResponse } from "../../src/wire/messages.ts";
+import { call } from "../conformance/http/caller.ts";
+import type { NodeIdentity } from "../conformance/http/fixture.ts";
+import type { Broker } from "./broker.ts";
+
+/** A node that asks a broker itself, so that no cache stands between it and the clouds. */
+export class BrokerCaller {
+  readonly #node: NodeIdentity;
+  readonly #audience: string;
+  readonly #path: string;
+
+  constructor(node: NodeIdentity, audience: string, kek: string) {
+    this.#node = node;
+    this.#audience = audience;
+    this.#path = `/v1/keks/${kek}`;
+  }
+
+  /** Throws with the broker's answer unless it has one. */
+  async status({ url }: Broker): Promise<KekStatus> {
+    const { status, json, text } = await call(
+      { url, audience: this.#audience },
+      this.#node,
+      "GET",
+      this.#path,
+    );
+    if (status !== 200) throw new Error(`the status of the KEK answered ${status}: ${text}`);
+    return KekStatus.parse(json);
+  }
+
+  /** Throws with the broker's answer if it is refused. */
+  async wrap({ url }: Broker): Promise<WrapResponse> {
+    const body = { plaintext: randomBytes(32).toString("base64") };
+    const target = { url, audience: this.#audience };
+    const { status, json, text } = await call(target, this.#node, "POST", `${this.#path}/wrap`, body);
+    if (status !== 200) throw new Error(`a wrap answered ${status}: ${text}`);
+    return WrapResponse.parse(json);
+  }
+
+  /** Asks for what an apiserver has stored as `encryptedDEKSource`. Throws with the broker's answer if it is refused. */
+  async unwrap({ url }: Broker, ciphertext: Uint8Array): Promise<void> {
+    const body = { ciphertext: Buffer.from(ciphertext).toString("base64") };
+    const target = { url, audience: this.#audience };
+    const { status, text } = await call(target, this.#node, "POST", `${this.#path}/unwrap`, body);
+    if (status !== 200) throw new Error(`an unwrap answered ${status}: ${text}`);
+  }
+}

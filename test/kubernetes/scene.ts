@@ -1,0 +1,12 @@
+import type { Sandbox } from "./sandbox.ts";
+import type { Tools } from "./tools.ts";
+
+/** What a scenario that runs beside others is given. */
+export interface Scene {
+  readonly sandbox: Sandbox;
+  readonly tools: Tools;
+  /** For the transcript. */
+  readonly tell: (line: string) => void;
+  /** Closes it after the test, however that ends. */
+  keep<T extends { close(): Promise<void> }>(made: Promise<T>): Promise<T>;
+}
