@@ -1,12 +1,11 @@
-import { afterAll, beforeAll, describe, test } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 
-import { oneCloudFails } from "./outage-scenario.ts";
+import { describeOutages } from "./outages.ts";
 import { useSandbox } from "./sandbox.ts";
-import type { Scene } from "./scene.ts";
+import type { SceneOf } from "./scene.ts";
 import { CLOUDS } from "./three-clouds.ts";
 import { BUILD_TIMEOUT_MS, buildTools, type Tools } from "./tools.ts";
 
-const TIMEOUT_MS = 900_000;
 const SCENES = CLOUDS.map((cloud) => `${cloud} fails`);
 
 // All at once, each on brokers, keys and clusters of its own: they are mostly waiting.
@@ -20,7 +19,7 @@ describe.concurrent("a KEK in several clouds", () => {
   const kept: { close(): Promise<void> }[] = [];
   afterAll(() => Promise.all(kept.map((made) => made.close())));
 
-  function sceneOf(name: string): Scene {
+  const sceneOf: SceneOf = (name) => {
     const sandbox = sandboxes.get(name);
     if (sandbox === undefined) throw new Error(`no sandbox for ${name}`);
     return {
@@ -33,11 +32,7 @@ describe.concurrent("a KEK in several clouds", () => {
         return thing;
       },
     };
-  }
+  };
 
-  test.for(CLOUDS)(
-    "stores and opens Secrets while one of three fails in every way, and knows: %s",
-    { timeout: TIMEOUT_MS },
-    (cloud) => oneCloudFails(sceneOf(`${cloud} fails`), cloud),
-  );
+  describeOutages(sceneOf);
 });

@@ -1,6 +1,5 @@
 import { createServer, connect, type Server, type Socket } from "node:net";
 import { Transform } from "node:stream";
-import { setTimeout } from "node:timers/promises";
 
 import { freePort } from "./ports.ts";
 
@@ -100,7 +99,7 @@ export class NetworkPath {
     return new Transform({
       transform: (chunk: Buffer, _encoding, done) => {
         if (this.#fault === "silent") done();
-        else if (this.#fault === "slow") void setTimeout(SLOW_MS).then(() => done(null, chunk));
+        else if (this.#fault === "slow") setTimeout(done, SLOW_MS, null, chunk);
         else done(null, chunk);
       },
     });

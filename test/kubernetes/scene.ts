@@ -7,6 +7,9 @@ export interface Scene {
   readonly tools: Tools;
   /** For the transcript. */
   readonly tell: (line: string) => void;
-  /** Closes it after the test, however that ends. */
-  keep<T extends { close(): Promise<void> }>(made: Promise<T>): Promise<T>;
+  /** Closes it after the tests, however they end. */
+  readonly keep: <T extends { close(): Promise<void> }>(made: Promise<T>) => Promise<T>;
 }
+
+/** The scene of this name, with a sandbox of its own. */
+export type SceneOf = (name: string) => Scene;
