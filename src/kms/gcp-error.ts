@@ -130,7 +130,8 @@ export function fromGoogleError(operation: GoogleOperation, error: unknown): Pro
     failure.reason !== undefined && TOLD_REASONS.has(failure.reason) ? failure.reason : undefined;
   const code =
     REASONS.get(reason ?? "") ?? codeOfMessage(operation, status, reason, failure.message) ?? codeOfStatus;
-  const what = status ?? (failure.httpStatus === undefined ? "no usable answer" : `HTTP ${failure.httpStatus}`);
+  const what =
+    status ?? (failure.httpStatus === undefined ? "no usable answer" : `HTTP ${failure.httpStatus}`);
   return new ProviderError(
     code,
     `Google Cloud KMS ${operation}: ${what}${reason === undefined ? "" : `, ${reason}`}`,
@@ -161,7 +162,9 @@ function codeOfMessage(
   if (/crc32c|checksum/i.test(message)) return "Unavailable";
   if (operation !== "Decrypt" || reason !== undefined) return undefined;
   if (/decrypt|ciphertext/i.test(message)) return "InvalidCiphertext";
-  return /\b(API key|location|project|purpose|resource|user)\b/i.test(message) ? undefined : "InvalidCiphertext";
+  return /\b(API key|location|project|purpose|resource|user)\b/i.test(message)
+    ? undefined
+    : "InvalidCiphertext";
 }
 
 /** For answers that are not Google's JSON: a load balancer's page, a proxy's, or no answer at all. */

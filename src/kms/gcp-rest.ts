@@ -24,10 +24,7 @@ const Base64 = z.string().transform((text, context) => {
 const ANSWERS = googleAnswers(Base64.default(() => new Uint8Array(0)));
 
 /** Google's JSON by fetch, for runtimes where the SDK cannot run. */
-export function createGoogleRest({
-  endpoint = GOOGLE_ENDPOINT,
-  accessToken,
-}: GoogleRestOptions): GoogleKms {
+export function createGoogleRest({ endpoint = GOOGLE_ENDPOINT, accessToken }: GoogleRestOptions): GoogleKms {
   async function ask<Answer>(
     operation: GoogleOperation,
     call: ProviderCall,
