@@ -1,0 +1,95 @@
+import { untilAborted } from "../until-aborted.ts";
+
+/** What ends: an access token, or a cloud's temporary credentials. */
+interface Ending {
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+export interface CachedOptions<Value extends Ending> {
+  /** Gets a new one; its signal ends it. Rejects with ProviderError. */
+  readonly get: (signal: AbortSignal) => Promise<Value>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** The most time for getting one. */
+  readonly limitMs?: number;
+}
+
+const LIMIT_MS = 5_000;
+/** A quarter of its life before the end, and at most this long, a new one is got beside the old. */
+const MAX_AHEAD_MS = 15 * 60_000;
+/** What has less than this left is not handed out: it must outlive a call, and clocks differ. */
+const LEAST_LEFT_MS = 30_000;
+/** Between refreshes that fail while the old one still works. */
+const RETRY_MS = 10_000;
+
+interface Held<Value> {
+  readonly value: Value;
+  readonly refreshAt: number;
+}
+
+interface Flight<Value> {
+  readonly startedAt: number;
+  readonly result: Promise<Value>;
+}
+
+/**
+ * The same source, from memory until shortly before the end. Whoever asks at the same time shares one exchange, which
+ * is nobody's own: a caller that gives up takes nothing from the others. A refresh goes on behind; while it fails, the
+ * old value serves until it ends.
+ */
+export function cached<Value extends Ending>(
+  options: CachedOptions<Value>,
+): (signal: AbortSignal) => Promise<Value> {
+  const { get, now, limitMs = LIMIT_MS } = options;
+  let held: Held<Value> | undefined;
+  let flight: Flight<Value> | undefined;
+  let retryAt = Number.NEGATIVE_INFINITY;
+
+  const start = (): Promise<Value> => {
+    const startedAt = now();
+    const own: Flight<Value> = {
+      startedAt,
+      result: within(limitMs, get)
+        .then((value) => {
+          const ahead = Math.min((value.expiresAt - startedAt) / 4, MAX_AHEAD_MS);
+          held = { value, refreshAt: value.expiresAt - ahead };
+          return value;
+        })
+        .finally(() => {
+          if (flight === own) flight = undefined;
+        }),
+    };
+    flight = own;
+    return own.result;
+  };
+
+  /** A flight that outlives its limit was dropped with the request that began it: Workers do that. */
+  const join = (): Promise<Value> => {
+    const age = flight === undefined ? 0 : now() - flight.startedAt;
+    if (flight !== undefined && age >= 0 && age <= limitMs) return flight.result;
+    return start();
+  };
+
+  return async (signal) => {
+    const time = now();
+    if (held === undefined || held.value.expiresAt - time < LEAST_LEFT_MS) {
+      return untilAborted(signal, join());
+    }
+    if (time >= held.refreshAt && time >= retryAt) {
+      retryAt = time + RETRY_MS;
+      join().catch(() => {});
+    }
+    return held.value;
+  };
+}
+
+async function within<Value>(ms: number, get: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  try {
+    return await untilAborted(controller.signal, get(controller.signal));
+  } finally {
+    clearTimeout(timer);
+  }
+}
