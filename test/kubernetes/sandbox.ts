@@ -33,6 +33,11 @@ export class Sandbox {
     return daemon;
   }
 
+  /** Ends one of its processes for good. */
+  async stop(name: string): Promise<void> {
+    await this.#daemons.get(name)?.stop();
+  }
+
   logTails(): string {
     return [...this.#daemons.values()].map((daemon) => daemon.logTail()).join("\n");
   }

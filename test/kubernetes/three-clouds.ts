@@ -1,4 +1,4 @@
-import { startMoto } from "../emulators/aws-emulators.ts";
+import { type AwsEmulator, startMoto } from "../emulators/aws-emulators.ts";
 import { AwsKey } from "./aws-key.ts";
 import type { CloudKey } from "./cloud-key.ts";
 import type { Sandbox } from "./sandbox.ts";
@@ -10,4 +10,9 @@ export type CloudName = (typeof CLOUDS)[number];
 export async function keysInThreeClouds(sandbox: Sandbox): Promise<Record<CloudName, CloudKey>> {
   const moto = await startMoto(sandbox);
   return { aws: await AwsKey.create(moto), gcp: await AwsKey.create(moto), azure: await AwsKey.create(moto) };
+}
+
+/** A new key in Google Cloud KMS. */
+export function googleKey(_sandbox: Sandbox, moto: AwsEmulator): Promise<CloudKey> {
+  return AwsKey.create(moto);
 }
