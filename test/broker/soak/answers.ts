@@ -2,7 +2,6 @@ import { expect } from "vitest";
 
 import { readHead } from "../../../src/envelope/open.ts";
 import { KekStatus, WrapResponse } from "../../../src/wire/messages.ts";
-import { CLOUD_KINDS } from "../fake-cloud.ts";
 import type { BrokerInstance, Clouds } from "./broker-instance.ts";
 import { canSeal, idOf, MEMBERS, type MemberName } from "./kek.ts";
 
@@ -79,4 +78,3 @@ export function mustSeal(broker: BrokerInstance): boolean {
   return canSeal(broker.setup, broker.able(broker.setup.wrapping, "wrap", "unwrap"));
 }
 
-export const SYMMETRIC = MEMBERS.filter((name) => CLOUD_KINDS[name].symmetric);

@@ -13,13 +13,14 @@ const SETTLES_IN_MS = 240_000;
 export async function requireQuiet(world: World): Promise<void> {
   world.heal();
   await world.pass(SETTLES_IN_MS);
-  for (const place of world.places) requireRightCount(world, place);
+  const trueId = await world.trueId();
+  for (const place of world.places) requireRightCount(trueId, world.rotations, place);
   count("rotations seen through", world.rotations);
   world.rotations = 0;
   for (const place of world.places) place.shownBefore = place.shim.shown.length;
 }
 
-function requireRightCount({ trueId, rotations }: World, { shim, shownBefore }: Place): void {
+function requireRightCount(trueId: string, rotations: number, { shim, shownBefore }: Place): void {
   const { shown, events } = shim;
   const now = shown.at(-1) ?? "";
   const tells = `${shown.join(" → ")}; true: ${trueId}; true changes: ${rotations}`;

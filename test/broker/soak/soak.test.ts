@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { anyCommands, type Model } from "./commands.ts";
+import type { Model } from "./command.ts";
+import { anyCommands } from "./commands.ts";
 import { tally } from "./tally.ts";
 import { World } from "./world.ts";
 

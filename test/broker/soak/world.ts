@@ -43,7 +43,6 @@ export class World {
   now = NOW;
   /** True changes of the id since all was last quiet. */
   rotations = 0;
-  trueId = "";
   #turn = 0;
   #random: number;
   #token: { readonly until: number; readonly text: Promise<string> } | undefined;
@@ -57,19 +56,29 @@ export class World {
 
   static async start(seed: number): Promise<World> {
     const world = new World(seed);
-    await world.noteTruth();
-    world.rotations = 0;
     for (const index of [0, 1]) {
       world.places.push({ index, shim: await world.#startShim(index), shownBefore: 1 });
     }
     return world;
   }
 
-  /** The id once everybody has heard of everything. */
-  async noteTruth(): Promise<void> {
-    const id = await idOf(this.setup, (name) => this.clouds[name].primary);
-    if (id !== this.trueId) this.rotations += 1;
-    this.trueId = id;
+  /** The newest configuration's id once everybody has heard of everything. */
+  trueId(): Promise<string> {
+    return idOf(this.setup, (name) => this.clouds[name].primary);
+  }
+
+  /** Lets the truth change, and counts it if it did under any configuration that somebody runs. */
+  async change(act: () => void): Promise<void> {
+    const before = await this.#truths();
+    act();
+    if ((await this.#truths()) !== before) this.rotations += 1;
+    for (const broker of this.brokers) broker.stirredAt = this.now;
+  }
+
+  async #truths(): Promise<string> {
+    const setups = [this.setup, ...this.brokers.map(({ setup }) => setup)];
+    const ids = setups.map((setup) => idOf(setup, (name) => this.clouds[name].primary));
+    return (await Promise.all(ids)).join(" ");
   }
 
   async pass(ms: number): Promise<void> {
