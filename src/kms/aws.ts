@@ -9,6 +9,8 @@ import {
   type WrapContext,
   type WrapResult,
 } from "./key-provider.ts";
+import type { AwsSession } from "./identity/aws.ts";
+import { untilAborted } from "./until-aborted.ts";
 import { assertWrappable } from "./wrappable.ts";
 
 export interface AwsProviderOptions {
@@ -18,6 +20,11 @@ export interface AwsProviderOptions {
   readonly endpoint?: string | undefined;
   /** Without them the SDK looks where it always does: environment, profile, web identity, container, instance. */
   readonly credentials?: AwsKms.KMSClientConfig["credentials"];
+  /**
+   * Instead of them: a role's temporary credentials, asked for before each call, from memory where it can. The SDK,
+   * left to ask by itself, would wait for ever for an answer that on Workers went with the request that had asked.
+   */
+  readonly session?: ((signal: AbortSignal) => Promise<AwsSession>) | undefined;
 }
 
 /**
@@ -46,12 +53,18 @@ interface Connection {
   readonly client: AwsKms.KMSClient;
 }
 
+/** What a session is to the SDK, and until when it need not ask again. */
+function credentialsOf({ expiresAt, ...keys }: AwsSession) {
+  return { ...keys, expiration: new Date(expiresAt) };
+}
+
 class AwsProvider implements KeyProvider {
   readonly symmetric = true;
   readonly needsVersionToUnwrap = false;
   readonly maxWrapBytes = RECORDED_WRAP_BYTES;
   readonly #options: AwsProviderOptions;
   #connection: Promise<Connection> | undefined;
+  #session: AwsSession | undefined;
   /** Never changes, so it is asked for once. */
   #creation: string | undefined;
   /** What Decrypt called the material it used last; `null` when it named none. */
@@ -148,15 +161,31 @@ class AwsProvider implements KeyProvider {
   ): Promise<Answer> {
     try {
       signal.throwIfAborted();
-      return await act(await this.#connect());
+      return await untilAborted(signal, this.#answer(signal, act));
     } catch (error) {
       if (signal.aborted) throw new ProviderError("Timeout", `AWS KMS ${operation}: ended before an answer`);
+      if (error instanceof ProviderError) throw error;
       throw fromAwsError(operation, error);
     }
   }
 
+  async #answer<Answer>(
+    signal: AbortSignal,
+    act: (connection: Connection) => Promise<Answer>,
+  ): Promise<Answer> {
+    const session = await this.#options.session?.(signal);
+    const connection = await this.#connect();
+    if (session !== undefined) this.#session = session;
+    return act(connection);
+  }
+
   async #connect(): Promise<Connection> {
-    this.#connection ??= connect(this.#options);
+    const { session, credentials } = this.#options;
+    const latest = () => {
+      if (this.#session === undefined) throw new TypeError("no session was asked for");
+      return Promise.resolve(credentialsOf(this.#session));
+    };
+    this.#connection ??= connect(this.#options, session === undefined ? credentials : latest);
     try {
       return await this.#connection;
     } catch (error) {
@@ -166,7 +195,10 @@ class AwsProvider implements KeyProvider {
   }
 }
 
-async function connect({ keyArn, endpoint, credentials }: AwsProviderOptions): Promise<Connection> {
+async function connect(
+  { keyArn, endpoint }: AwsProviderOptions,
+  credentials: AwsProviderOptions["credentials"],
+): Promise<Connection> {
   const sdk = await import("@aws-sdk/client-kms");
   const sockets = { maxSockets: MAX_SOCKETS };
   const client = new sdk.KMSClient({
@@ -180,7 +212,7 @@ async function connect({ keyArn, endpoint, credentials }: AwsProviderOptions): P
 }
 
 /** `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`; the configuration has checked it. */
-function regionOf(keyArn: string): string {
+export function regionOf(keyArn: string): string {
   const region = keyArn.split(":")[3];
   if (region === undefined || region === "") throw new TypeError("not the ARN of a key");
   return region;

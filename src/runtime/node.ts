@@ -11,6 +11,7 @@ import { createAppendRecorder } from "./append-recorder.ts";
 import { loadConfig, usesDevelopmentKeys, type LoadedConfig } from "./broker-state.ts";
 import { openLineFile, streamLineWriter, type LineWriter } from "./line-writer.ts";
 import { listen, readTls } from "./listen.ts";
+import { nodePlatform } from "./platform-node.ts";
 import { createPrometheusMetrics } from "./prometheus.ts";
 import { createReload } from "./reload.ts";
 
@@ -43,10 +44,12 @@ const WATCH_INTERVAL_MS = 1_000;
  */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   const log = (event: LogEvent): void => options.print(logLine(event, Date.now()));
+  const platform = nodePlatform(process.env);
   const load = async (previous?: LoadedConfig): Promise<LoadedConfig> =>
     loadConfig(
       await readConfigFile(options.configPath),
       { allowDevelopmentKeys: options.development, listens: true },
+      platform,
       previous,
     );
   let loaded = await load();

@@ -8,11 +8,17 @@ import { BrokerProblem, problemBody } from "../broker/problem.ts";
 import { DocumentError } from "../wire/document.ts";
 import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
 import { loadConfig, usesDevelopmentKeys } from "./broker-state.ts";
+import { workerPlatform } from "./platform-worker.ts";
 
 /** What wrangler.toml binds. */
 export interface Env {
   /** The configuration's text, YAML or JSON: a secret, because a development KEK may be in it. */
   readonly KEK_BROKER_CONFIG?: string;
+  /** The private key of `identity.issuer`, as `kek-broker issuer` wrote it: a secret. */
+  readonly KEK_BROKER_SIGNING_KEY?: string;
+  /** For AWS members without `federation`: secrets. */
+  readonly AWS_ACCESS_KEY_ID?: string;
+  readonly AWS_SECRET_ACCESS_KEY?: string;
 }
 
 /** Workers keep what is printed (Logpush, tail workers); a line is handed over when `console.log` returns. */
@@ -26,12 +32,19 @@ const log = (event: LogEvent): void => console.log(logLine(event, Date.now()));
 /** One broker for each isolate: its configuration changes only with a new deployment, and so does a mistake in it. */
 let broker: Promise<Broker | DocumentError> | undefined;
 
-async function startBroker({ KEK_BROKER_CONFIG: text }: Env): Promise<Broker | DocumentError> {
+async function startBroker(env: Env): Promise<Broker | DocumentError> {
   try {
+    const { KEK_BROKER_CONFIG: text } = env;
     if (text === undefined) {
       throw new DocumentError([{ path: "", message: "the secret KEK_BROKER_CONFIG is not set" }]);
     }
-    const { state } = await loadConfig(text, { allowDevelopmentKeys: false, listens: false });
+    const platform = workerPlatform(env);
+    const worker = { awsKeys: platform.awsCredentials !== undefined };
+    const { state } = await loadConfig(
+      text,
+      { allowDevelopmentKeys: false, listens: false, worker },
+      platform,
+    );
     if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
     return createBroker({
       state: () => state,

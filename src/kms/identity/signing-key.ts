@@ -1,4 +1,4 @@
-import { importJWK } from "jose";
+import { type CryptoKey, importJWK } from "jose";
 import * as z from "zod";
 
 /** RS256 alone is what all three clouds take from a foreign issuer; see docs/federation.md. */

@@ -1,0 +1,35 @@
+import type { TokenCredential } from "@azure/core-auth";
+
+import type { AccessToken, AccessTokenSource } from "../access-token.ts";
+import { cached } from "./cached.ts";
+
+/** What an Azure SDK asks for. */
+export interface AzureTokenRequest {
+  /** As `https://vault.azure.net/.default`. */
+  readonly scope: string;
+  /** Of a resource that no longer takes the last token. */
+  readonly claims?: string | undefined;
+}
+
+/**
+ * A credential as Azure's SDKs take it, which keeps a token for each scope. The tenant that a vault's challenge names is
+ * not followed: who the broker is, its configuration says.
+ */
+export function azureCredential(
+  get: (request: AzureTokenRequest, signal: AbortSignal) => Promise<AccessToken>,
+  now: () => number,
+): TokenCredential {
+  const sources = new Map<string, AccessTokenSource>();
+  return {
+    getToken: async (scopes, options) => {
+      const scope = typeof scopes === "string" ? scopes : scopes.join(" ");
+      const claims = options?.claims;
+      const kept = claims === undefined ? sources.get(scope) : undefined;
+      const source = kept ?? cached({ now, get: (signal) => get({ scope, claims }, signal) });
+      sources.set(scope, source);
+      // The SDK shares one answer among requests, so that the end of one must not be the end of the others.
+      const { token, expiresAt } = await source(new AbortController().signal);
+      return { token, expiresOnTimestamp: expiresAt };
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import type { Recorder } from "../audit/recorder.ts";
+import { createBroker, type Broker } from "../broker/app.ts";
+import type { IssuerNetwork } from "../broker/issuer-document.ts";
+import type { Log } from "../broker/log.ts";
+import type { Metrics } from "../broker/metrics.ts";
+import { BrokerProblem, problemBody } from "../broker/problem.ts";
+import type { CheckOptions } from "../config/cross-check.ts";
+import type { Platform } from "../kms/platform.ts";
+import { DocumentError } from "../wire/document.ts";
+import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
+import { loadConfig, usesDevelopmentKeys } from "./broker-state.ts";
+
+/** What a runtime that starts instances by itself gives each of them. */
+export interface InstanceOptions {
+  /** The configuration. @throws DocumentError when there is none. */
+  readonly readConfig: () => Promise<string> | string;
+  readonly check: CheckOptions;
+  readonly platform: Platform;
+  readonly recorder: Recorder;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly resolve?: IssuerNetwork["resolve"];
+}
+
+/**
+ * A broker for a runtime that starts instances itself: on Workers and Lambda. Its configuration changes only with a
+ * new deployment, and so does a mistake in it, which then answers every request: an instance that ended instead would
+ * be started again and again, and tell callers nothing.
+ */
+export async function startInstance(options: InstanceOptions): Promise<Broker> {
+  const { platform, recorder, log, metrics, resolve } = options;
+  try {
+    const { state } = await loadConfig(await options.readConfig(), options.check, platform);
+    if ("file" in state.config.audit) {
+      const message = "no file lasts here: leave audit out, and keep what is printed";
+      throw new DocumentError([{ path: "audit", message }]);
+    }
+    if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
+    return createBroker({
+      state: () => state,
+      now: platform.now,
+      random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+      recorder,
+      log,
+      metrics,
+      ...(resolve !== undefined && { resolve }),
+    });
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    log({ level: "error", event: "config-refused", error: error.message });
+    return { fetch: () => Promise.resolve(refusal()) };
+  }
+}
+
+/** To callers no more than that it is not their fault; the mistakes are in the log. */
+function refusal(): Response {
+  const problem = new BrokerProblem("Internal", "This broker's configuration is refused: its log says why.");
+  const requestId = crypto.randomUUID();
+  return new Response(JSON.stringify(problemBody(problem, requestId)), {
+    status: statusOf(problem.code),
+    headers: { "Content-Type": PROBLEM_MEDIA_TYPE, "Cache-Control": "no-store", "X-Request-Id": requestId },
+  });
+}
