@@ -1,0 +1,48 @@
+import { afterAll, beforeAll } from "vitest";
+
+import { createGcpProvider } from "../../src/kms/gcp.ts";
+import { createGoogleRest } from "../../src/kms/gcp-rest.ts";
+import { createGoogleSdk } from "../../src/kms/gcp-sdk.ts";
+import type { GoogleKms } from "../../src/kms/google-kms.ts";
+import { type GoogleKmsFake, startGoogleKmsFake } from "../emulators/google-kms-fake.ts";
+import { describeProviderContract } from "../emulators/provider-contract.ts";
+
+let fake: GoogleKmsFake;
+beforeAll(async () => {
+  fake = await startGoogleKmsFake();
+});
+afterAll(() => fake?.close());
+
+const accessToken = async () => ({ token: "a-token", expiresAt: Number.MAX_SAFE_INTEGER });
+
+const transports: { name: string; transport: () => GoogleKms }[] = [
+  {
+    name: "the SDK over gRPC",
+    transport: () => createGoogleSdk({ endpoint: fake.grpcUrl, transport: "grpc" }),
+  },
+  {
+    name: "the SDK over REST",
+    transport: () => createGoogleSdk({ endpoint: fake.restUrl, transport: "rest" }),
+  },
+  { name: "REST by fetch", transport: () => createGoogleRest({ endpoint: fake.restUrl, accessToken }) },
+];
+
+for (const { name, transport } of transports) {
+  describeProviderContract<string>(`Google Cloud KMS by ${name}, on our fake`, {
+    newKey: async () => fake.admin.createKey(),
+    open: (cryptoKey) => createGcpProvider({ cryptoKey, transport: transport() }),
+    async rotate(cryptoKey) {
+      fake.admin.rotate(cryptoKey);
+      return cryptoKey;
+    },
+    disable: async (cryptoKey) => fake.admin.setState(cryptoKey, "DISABLED"),
+    enable: async (cryptoKey) => fake.admin.setState(cryptoKey, "ENABLED"),
+    scheduleDeletion: async (cryptoKey) => fake.admin.setState(cryptoKey, "DESTROY_SCHEDULED"),
+    disableOlder: async (cryptoKey) => fake.admin.setState(cryptoKey, "DISABLED", "older"),
+    destroyOlder: async (cryptoKey) => fake.admin.setState(cryptoKey, "DESTROYED", "older"),
+    forbid: async (cryptoKey) => fake.admin.forbid(cryptoKey),
+    unknownKey: () => fake.admin.createKey().replace(/[^/]+$/, "was-never-made"),
+    inAnotherRegion: (cryptoKey) => cryptoKey.replace("europe-west1", "us-central1"),
+    inject: (fault) => fake.faults.inject(fault),
+  });
+}
