@@ -8,6 +8,7 @@ import {
   type WrapResult,
 } from "./key-provider.ts";
 import { Limiter } from "./limiter.ts";
+import { timedOut, untilAborted } from "./until-aborted.ts";
 
 export interface BoundedOptions {
   /**
@@ -168,16 +169,6 @@ function startDeadline(outer: AbortSignal, ms: number) {
   return { signal: controller.signal, restart, clear };
 }
 
-/** A provider that overlooks its signal must not hold its caller. */
-function untilAborted<T>(signal: AbortSignal, result: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(timedOut());
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    void result.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}
-
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const giveUp = () => {
@@ -194,8 +185,4 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 function leftAlone(): ProviderError {
   return new ProviderError("Unavailable", "this member failed lately and is left alone");
-}
-
-function timedOut(): ProviderError {
-  return new ProviderError("Timeout", "no answer in time");
 }
