@@ -34,6 +34,8 @@ export interface ProviderSubject<Key> {
   readonly newKey: () => Promise<Key>;
   /** A provider that has not been used; called again for a key, it forgets what the last one had learnt. */
   readonly open: (key: Key) => KeyProvider;
+  /** AES key wrap (RFC 3394) makes the same wrap of the same bytes: by its standard fit for keys, which do not repeat. */
+  readonly deterministic?: boolean;
   /** New material for the key; returns what to open from then on. */
   readonly rotate?: (key: Key) => Promise<Key>;
   readonly disable?: (key: Key) => Promise<void>;
@@ -93,7 +95,7 @@ function describeWrapping<Key>(subject: ProviderSubject<Key>): void {
     expect(made.openVersion?.length).toBe(provider.needsVersionToUnwrap ? 16 : undefined);
   });
 
-  it("never wraps the same bytes to the same wrap", async () => {
+  it.skipIf(subject.deterministic)("never wraps the same bytes to the same wrap", async () => {
     const provider = await opened();
     const plaintext = secret();
     const first = await provider.wrap(plaintext, CONTEXT, call());
