@@ -31,7 +31,7 @@ export class GoogleFaults {
   }
 
   /** Throws a GoogleStatus where that is the answer. */
-  async meet<T>(act: () => T): Promise<T | "silence" | "reset"> {
+  async meet<T>(act: () => T | Promise<T>): Promise<T | "silence" | "reset"> {
     const fault = this.#next.shift() ?? this.#lasting;
     if (typeof fault === "object") return late(act, fault.slowMs);
     switch (fault) {
@@ -45,7 +45,7 @@ export class GoogleFaults {
       case "down":
         return "reset";
       case "brokenAfter":
-        act();
+        await act();
         throw failure(fault);
       case "brokenBefore":
       case "broken":
@@ -56,8 +56,8 @@ export class GoogleFaults {
   }
 }
 
-async function late<T>(act: () => T, ms: number): Promise<T> {
-  const answer = act();
+async function late<T>(act: () => T | Promise<T>, ms: number): Promise<T> {
+  const answer = await act();
   await setTimeout(ms);
   return answer;
 }
@@ -65,7 +65,7 @@ async function late<T>(act: () => T, ms: number): Promise<T> {
 type Failure = "throttled" | "denied" | "broken" | "brokenBefore" | "brokenAfter";
 
 /** Holds in its message what must not leave an adapter. */
-export function failure(fault: Failure): GoogleStatus {
+function failure(fault: Failure): GoogleStatus {
   const resource = "projects/111122223333/locations/europe-west1/keyRings/ring/cryptoKeys/key";
   switch (fault) {
     case "throttled":

@@ -30,7 +30,7 @@ export function startGoogleKmsRest(serve: Serve): Promise<LoopbackServer> {
       const answer = await route(request, serve);
       return typeof answer === "string" ? answer : json(200, answer);
     } catch (error) {
-      if (error instanceof GoogleStatus) return json(error.http, error.toJson());
+      if (error instanceof GoogleStatus) return jsonOf(error);
       throw error;
     }
   });
@@ -113,6 +113,10 @@ function message(fields: Readonly<Record<string, string | number | boolean | Uin
 function headerOf({ headers }: Received, name: string): string | undefined {
   const value = headers[name];
   return typeof value === "string" ? value : undefined;
+}
+
+export function jsonOf(error: GoogleStatus): Reply {
+  return json(error.http, error.toJson());
 }
 
 function json(status: number, body: object): Reply {

@@ -2,10 +2,11 @@
 
 interface PythonTool {
   readonly python: string;
-  /** The folder of its programs: `moto_server`, `schemathesis`. */
+  /** The folder of its programs: `moto_server`, `schemathesis`, `drongo`. */
   readonly bin: string;
 }
 
 export function installMoto(): PythonTool;
 export function installSchemathesis(): PythonTool;
+export function installDrongo(): PythonTool;
 export function installLocalKms(): { readonly program: string };

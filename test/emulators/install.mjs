@@ -1,5 +1,5 @@
 // Installs the third-party servers and tools of the tests into the cache folder, each once for its pinned versions:
-// `node test/emulators/install.mjs [moto|schemathesis|local-kms]…`, all of them without a name.
+// `node test/emulators/install.mjs [moto|schemathesis|drongo|local-kms]…`, all of them without a name.
 // Plain JavaScript, because Node 20 runs no TypeScript and this runs before anything is built.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -18,6 +18,11 @@ export function installMoto() {
 /** An OpenAPI fuzzer, in an environment of its own since the two disagree on versions. */
 export function installSchemathesis() {
   return installPython("schemathesis", "requirements-fuzz.txt");
+}
+
+/** Google Cloud KMS over REST, without versions: Encrypt, Decrypt and GetCryptoKey. */
+export function installDrongo() {
+  return installPython("drongo", "requirements-drongo.txt");
 }
 
 /** AWS KMS with key states. */
@@ -86,7 +91,12 @@ function say(line) {
   process.stderr.write(`[test/emulators] ${line}\n`);
 }
 
-const INSTALLERS = { moto: installMoto, schemathesis: installSchemathesis, "local-kms": installLocalKms };
+const INSTALLERS = {
+  moto: installMoto,
+  schemathesis: installSchemathesis,
+  drongo: installDrongo,
+  "local-kms": installLocalKms,
+};
 
 function main(names) {
   for (const name of names.length > 0 ? names : Object.keys(INSTALLERS)) {
