@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { lookup } from "node:dns/promises";
 import { unwatchFile, watchFile } from "node:fs";
 
 import { createBroker } from "../broker/app.ts";
@@ -14,6 +13,7 @@ import { listen, readTls } from "./listen.ts";
 import { nodePlatform } from "./platform-node.ts";
 import { createPrometheusMetrics } from "./prometheus.ts";
 import { createReload } from "./reload.ts";
+import { addressesOf } from "./resolve.ts";
 
 export interface BrokerOptions {
   readonly configPath: string;
@@ -122,8 +122,4 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
 
 function openAudit(audit: BrokerConfig["audit"]): Promise<LineWriter> {
   return "file" in audit ? openLineFile(audit.file) : Promise.resolve(streamLineWriter(process.stdout));
-}
-
-async function addressesOf(host: string): Promise<string[]> {
-  return (await lookup(host, { all: true })).map(({ address }) => address);
 }

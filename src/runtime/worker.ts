@@ -1,13 +1,11 @@
 import type { ExecutionContext } from "hono";
 
 import type { Recorder } from "../audit/recorder.ts";
-import { createBroker, type Broker } from "../broker/app.ts";
+import type { Broker } from "../broker/app.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
 import { NO_METRICS } from "../broker/metrics.ts";
-import { BrokerProblem, problemBody } from "../broker/problem.ts";
 import { DocumentError } from "../wire/document.ts";
-import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
-import { loadConfig, usesDevelopmentKeys } from "./broker-state.ts";
+import { startInstance } from "./instance.ts";
 import { workerPlatform } from "./platform-worker.ts";
 
 /** What wrangler.toml binds. */
@@ -29,45 +27,25 @@ const recorder: Recorder = {
 
 const log = (event: LogEvent): void => console.log(logLine(event, Date.now()));
 
-/** One broker for each isolate: its configuration changes only with a new deployment, and so does a mistake in it. */
-let broker: Promise<Broker | DocumentError> | undefined;
+/** One broker for each isolate. */
+let broker: Promise<Broker> | undefined;
 
-async function startBroker(env: Env): Promise<Broker | DocumentError> {
-  try {
-    const { KEK_BROKER_CONFIG: text } = env;
-    if (text === undefined) {
+function startBroker(env: Env): Promise<Broker> {
+  const platform = workerPlatform(env);
+  return startInstance({
+    readConfig: () => {
+      if (env.KEK_BROKER_CONFIG !== undefined) return env.KEK_BROKER_CONFIG;
       throw new DocumentError([{ path: "", message: "the secret KEK_BROKER_CONFIG is not set" }]);
-    }
-    const platform = workerPlatform(env);
-    const worker = { awsKeys: platform.awsCredentials !== undefined };
-    const { state } = await loadConfig(
-      text,
-      { allowDevelopmentKeys: false, listens: false, worker },
-      platform,
-    );
-    if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
-    return createBroker({
-      state: () => state,
-      now: Date.now,
-      random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
-      recorder,
-      log,
-      metrics: NO_METRICS,
-    });
-  } catch (error) {
-    if (!(error instanceof DocumentError)) throw error;
-    log({ level: "error", event: "config-refused", error: error.message });
-    return error;
-  }
-}
-
-/** To callers no more than that it is not their fault; the mistakes are in the log. */
-function refusal(): Response {
-  const problem = new BrokerProblem("Internal", "This broker's configuration is refused: its log says why.");
-  const requestId = crypto.randomUUID();
-  return new Response(JSON.stringify(problemBody(problem, requestId)), {
-    status: statusOf(problem.code),
-    headers: { "Content-Type": PROBLEM_MEDIA_TYPE, "Cache-Control": "no-store", "X-Request-Id": requestId },
+    },
+    check: {
+      allowDevelopmentKeys: false,
+      listens: false,
+      worker: { awsKeys: platform.awsCredentials !== undefined },
+    },
+    platform,
+    recorder,
+    log,
+    metrics: NO_METRICS,
   });
 }
 
@@ -75,7 +53,6 @@ function refusal(): Response {
 export default {
   async fetch(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
     broker ??= startBroker(env);
-    const started = await broker;
-    return started instanceof DocumentError ? refusal() : started.fetch(request, env, execution);
+    return (await broker).fetch(request, env, execution);
   },
 };
