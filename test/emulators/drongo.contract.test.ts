@@ -40,7 +40,7 @@ for (const { name, transport } of transports) {
   describeProviderContract<string>(`Google Cloud KMS by ${name}, on drongo`, {
     newKey: () => keys.create(),
     open: (cryptoKey) => createGcpProvider({ cryptoKey, transport: transport() }),
-    encodesOnly: true,
+    deterministic: true,
     unknownKey: () => "projects/kek-broker-test/locations/europe-west1/keyRings/none/cryptoKeys/none",
     inAnotherRegion: (cryptoKey) => cryptoKey.replace("europe-west1", "us-central1"),
     inject: (fault) => withFaults.inject(fault),

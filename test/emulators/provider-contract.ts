@@ -50,8 +50,6 @@ export interface ProviderSubject<Key> {
   readonly unknownKey?: () => Key;
   /** The same key's name in a region where it is not. */
   readonly inAnotherRegion?: (key: Key) => Key;
-  /** The server does not really encrypt: the same bytes always make the same wrap. */
-  readonly encodesOnly?: true;
   /** Makes the next request to the cloud go wrong. */
   readonly inject?: (fault: ContractFault) => void;
 }
