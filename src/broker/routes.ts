@@ -1,4 +1,4 @@
-import { createRoute } from "@hono/zod-openapi";
+import { createRoute, type RouteConfig } from "@hono/zod-openapi";
 import * as z from "zod";
 
 import { KekStatus, UnwrapRequest, UnwrapResponse, WrapRequest, WrapResponse } from "../wire/messages.ts";
@@ -7,6 +7,8 @@ import { Problem, PROBLEM_MEDIA_TYPE, statusOf, type ProblemCode } from "../wire
 import { LARGEST_TIMEOUT_MS } from "./request-context.ts";
 
 /** The HTTP API, as it is served and as it is published in /openapi.json. */
+
+type Parameters = NonNullable<RouteConfig["parameters"]>;
 
 const BODY_CODES = ["PayloadTooLarge", "UnsupportedMediaType"] as const;
 const ACT_CODES = ["KeyUnavailable", "UnsupportedOperation", "AuditUnavailable"] as const;
@@ -22,27 +24,35 @@ const CALLER_CODES = [
   "DependencyTimeout",
 ] as const;
 
-const params = z.object({
-  kek: z
-    .string()
-    .openapi({ description: "The KEK's name in the broker's configuration.", example: "prod-secrets" }),
-});
-
-const headers = z.object({
-  "x-timeout-ms": z
-    .string()
-    .optional()
-    .openapi({
-      type: "integer",
-      minimum: 1,
-      maximum: LARGEST_TIMEOUT_MS,
-      description: `Milliseconds the caller has left; at most ${MAX_TIMEOUT_MS}, which is also the default.`,
-    }),
-  "x-request-id": z.string().optional().openapi({
+/** Read by the gate, so only described here: a schema in `request` would have each of them validated once more. */
+const parameters: Parameters = [
+  {
+    name: "kek",
+    in: "path",
+    required: true,
+    description: "The KEK's name in the broker's configuration.",
+    schema: { type: "string" },
+    example: "prod-secrets",
+  },
+  {
+    name: "x-timeout-ms",
+    in: "header",
+    description: `Milliseconds the caller has left; at most ${MAX_TIMEOUT_MS}, which is also the default.`,
+    schema: { type: "integer", minimum: 1, maximum: LARGEST_TIMEOUT_MS },
+  },
+  {
+    name: "x-request-id",
+    in: "header",
     description: "Returned and logged; another is made if it is over 128 characters or unfit for a log.",
-  }),
-  traceparent: z.string().optional().openapi({ description: "W3C Trace Context; logged." }),
-});
+    schema: { type: "string" },
+  },
+  {
+    name: "traceparent",
+    in: "header",
+    description: "W3C Trace Context; logged.",
+    schema: { type: "string" },
+  },
+];
 
 const security = [{ bearer: [] }];
 
@@ -52,7 +62,8 @@ export const wrapRoute = createRoute({
   operationId: "wrap",
   summary: "Seal a DEK under a KEK, for the caller's cluster",
   security,
-  request: { params, headers, body: jsonBody(named("WrapRequest", WrapRequest)) },
+  parameters,
+  request: { body: jsonBody(named("WrapRequest", WrapRequest)) },
   responses: {
     200: json("The sealed DEK.", named("WrapResponse", WrapResponse)),
     ...problems([...CALLER_CODES, ...BODY_CODES, ...ACT_CODES]),
@@ -65,7 +76,8 @@ export const unwrapRoute = createRoute({
   operationId: "unwrap",
   summary: "Open a DEK that the caller's cluster had sealed; may be repeated",
   security,
-  request: { params, headers, body: jsonBody(named("UnwrapRequest", UnwrapRequest)) },
+  parameters,
+  request: { body: jsonBody(named("UnwrapRequest", UnwrapRequest)) },
   responses: {
     200: json("The DEK.", named("UnwrapResponse", UnwrapResponse)),
     ...problems([
@@ -84,7 +96,7 @@ export const statusRoute = createRoute({
   operationId: "status",
   summary: "A KEK's key id, state and limits",
   security,
-  request: { params, headers },
+  parameters,
   responses: {
     200: json("The KEK as this instance sees it.", named("KekStatus", KekStatus)),
     ...problems([...CALLER_CODES]),
