@@ -18,7 +18,7 @@ const INTERVAL_SPREAD = 0.1;
 const POLL_TIMEOUT_MS = 5_000;
 const FIRST_RETRY_MS = 100;
 const RETRY_AFTER_SUCCESS_MS = 1_000;
-const MAX_RETRY_BEFORE_SUCCESS_MS = 5_000;
+const MAX_RETRY_BEFORE_KEY_ID_MS = 5_000;
 const PROBE_BYTES = 32;
 
 export interface StatusPollerOptions {
@@ -29,7 +29,7 @@ export interface StatusPollerOptions {
 }
 
 /**
- * Asks the brokers for the KEK's status: quickly until the first answer, then every 40 s, sooner again after a
+ * Asks the brokers for the KEK's status: quickly until the first key id, then every 40 s, sooner again after a
  * failure. Where only a wrap can tell more it wraps 32 random bytes, which the broker logs as a probe.
  */
 export class StatusPoller {
@@ -78,8 +78,8 @@ export class StatusPoller {
       const status = await client.status({ deadline: clock.now() + POLL_TIMEOUT_MS, signal });
       if (!this.#answered) refuseLargeEnvelopes(status);
       this.#answered = true;
-      this.#failures = 0;
       standing.pollSucceeded(status, revocations);
+      this.#failures = this.#hasKeyId ? 0 : this.#failures + 1;
     } catch (error) {
       if (error instanceof StartError) throw error;
       if (signal.aborted) return;
@@ -102,12 +102,17 @@ export class StatusPoller {
     }
   }
 
+  /** No apiserver can start before: a broker that has just started itself may have one at the next reading. */
+  get #hasKeyId(): boolean {
+    return this.#options.standing.now.keyId !== undefined;
+  }
+
   #pause(): number {
     const { random, standing } = this.#options;
     const failures = standing.revoked ? Math.max(1, this.#failures) : this.#failures;
     if (failures === 0) return jittered(INTERVAL_MS, INTERVAL_SPREAD, random);
-    const first = this.#answered ? RETRY_AFTER_SUCCESS_MS : FIRST_RETRY_MS;
-    const longest = this.#answered ? INTERVAL_MS : MAX_RETRY_BEFORE_SUCCESS_MS;
+    const first = this.#hasKeyId ? RETRY_AFTER_SUCCESS_MS : FIRST_RETRY_MS;
+    const longest = this.#hasKeyId ? INTERVAL_MS : MAX_RETRY_BEFORE_KEY_ID_MS;
     return jittered(Math.min(longest, first * 2 ** (failures - 1)), 0.2, random);
   }
 }

@@ -168,6 +168,26 @@ describe("polling", () => {
     expect(new Set(plaintexts).size).toBe(2);
   });
 
+  test("before the first key id it is asked for again quickly, no slower than every 5 s", async () => {
+    const broker = await startBroker();
+    broker.keyId = null;
+    const { clock, standing } = makePoller(broker);
+    const waits: number[] = [];
+    for (let poll = 0; poll < 8; poll++) {
+      const before = clock.now();
+      await clock.next();
+      waits.push(clock.now() - before);
+    }
+    expect(waits).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+    expect(standing.now.healthz).toContain("no key id yet");
+    broker.keyId = A;
+    await polls(clock, 2);
+    expect(standing.now).toEqual({ healthz: "ok", keyId: A });
+    const found = clock.now();
+    await clock.next();
+    expect(clock.now() - found).toBe(40_000);
+  });
+
   test("before the first answer it is tried again quickly, no slower than every 5 s", async () => {
     const broker = await startBroker();
     broker.keyId = A;
