@@ -1,5 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from "jose";
 
+import type { Primitives } from "../envelope/primitives.ts";
 import { MAX_TOKEN_LENGTH } from "../wire/limits.ts";
 import { NODE_ASSERTION_TYPE } from "../wire/node-assertion.ts";
 import type { IssuerKeys } from "./jwks.ts";
@@ -34,6 +35,7 @@ export interface AuthenticationDeps {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly issuerKeys: IssuerKeys;
+  readonly primitives: Primitives;
 }
 
 /**
@@ -74,7 +76,7 @@ export async function authenticate(
   deps: AuthenticationDeps,
 ): Promise<Principal> {
   return presented.token.type === NODE_ASSERTION_TYPE
-    ? verifyNodeAssertion(presented, context.state, deps.now())
+    ? verifyNodeAssertion(presented, context.state, deps)
     : verifyOidcToken(presented.token, context, deps);
 }
 

@@ -1,4 +1,6 @@
 import type { Recorder } from "../audit/recorder.ts";
+import type { Primitives } from "../envelope/primitives.ts";
+import { webPrimitives } from "../envelope/web-primitives.ts";
 import { createDistinctEnvelopes, type DistinctEnvelopes } from "./distinct-envelopes.ts";
 import type { IssuerNetwork } from "./issuer-document.ts";
 import { createIssuerKeys, type IssuerKeys } from "./jwks.ts";
@@ -16,6 +18,8 @@ export interface BrokerDeps {
   readonly now: () => number;
   /** Cryptographically random bytes. */
   readonly random: (bytes: number) => Uint8Array<ArrayBuffer>;
+  /** What envelopes are made of; Web Crypto's by default. */
+  readonly primitives?: Primitives;
   readonly recorder: Recorder;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -27,6 +31,7 @@ export interface BrokerDeps {
 
 /** The same with what one instance remembers between requests, none of it secret. */
 export interface BrokerServices extends BrokerDeps {
+  readonly primitives: Primitives;
   readonly issuerKeys: IssuerKeys;
   readonly rateLimiter: RateLimiter;
   readonly versions: Versions;
@@ -41,6 +46,7 @@ export function createBrokerServices(deps: BrokerDeps): BrokerServices {
   };
   return {
     ...deps,
+    primitives: deps.primitives ?? webPrimitives,
     issuerKeys: createIssuerKeys({ now, network, metrics, log }),
     rateLimiter: createRateLimiter(now),
     versions: createVersions({ now, metrics, log }),

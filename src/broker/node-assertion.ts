@@ -1,7 +1,9 @@
 import * as z from "zod";
 
-import { bodyHash, NODE_ASSERTION_MAX_AGE_S } from "../wire/node-assertion.ts";
-import type { Presented } from "./authenticate.ts";
+import type { Primitives } from "../envelope/primitives.ts";
+import { encodeBase64Url } from "../wire/base64.ts";
+import { NODE_ASSERTION_MAX_AGE_S } from "../wire/node-assertion.ts";
+import type { AuthenticationDeps, Presented } from "./authenticate.ts";
 import type { Principal } from "./principal.ts";
 import type { NodeKey, NodePrincipal } from "./principals.ts";
 import type { BrokerState } from "./state.ts";
@@ -20,13 +22,12 @@ const RequestClaims = z.object({
 /**
  * A node's assertion over this very request. Tried are only the keys registered for the node that the token names,
  * at most two, so that one of them both proves the signature and belongs to that node.
- * @param now Milliseconds since the epoch.
  * @throws BrokerProblem `AuthenticationFailed` or `ClockSkew`.
  */
 export async function verifyNodeAssertion(
   presented: Presented,
   { principals, config }: BrokerState,
-  now: number,
+  deps: Pick<AuthenticationDeps, "now" | "primitives">,
 ): Promise<Principal> {
   const { iss } = presented.token.claims;
   const node = typeof iss === "string" ? principals.nodes.get(iss) : undefined;
@@ -40,8 +41,9 @@ export async function verifyNodeAssertion(
     maxLifetime: NODE_ASSERTION_MAX_AGE_S,
     expiredIsSkew: true,
   };
+  const now = deps.now();
   const { claims, key } = await verifyByOne(presented.token.text, node, rules, now);
-  await requireThisRequest(claims, presented);
+  await requireThisRequest(claims, presented, deps.primitives);
   if (node.notAfter !== undefined && now >= node.notAfter) {
     throw refusedClaim(
       "registration-ended",
@@ -80,7 +82,11 @@ async function importedKey({ key }: NodeKey) {
   }
 }
 
-async function requireThisRequest(claims: unknown, { method, path, body }: Presented): Promise<void> {
+async function requireThisRequest(
+  claims: unknown,
+  { method, path, body }: Presented,
+  primitives: Primitives,
+): Promise<void> {
   const parsed = RequestClaims.safeParse(claims);
   if (!parsed.success) {
     throw refusedClaim(
@@ -91,7 +97,7 @@ async function requireThisRequest(claims: unknown, { method, path, body }: Prese
   const { htm, htu, bh } = parsed.data;
   if (htm !== method) throw refusedClaim("wrong-method", "The token's htm is not this request's method.");
   if (htu !== path) throw refusedClaim("wrong-path", "The token's htu is not this request's path, as sent.");
-  if (bh !== (await bodyHash(body))) {
+  if (bh !== encodeBase64Url(await primitives.sha256(body))) {
     throw refusedClaim("wrong-body", "The token's bh is not the base64url SHA-256 of this request's body.");
   }
 }

@@ -1,6 +1,6 @@
-import { open, readHead } from "../envelope/open.ts";
+import { open, readEnvelope, type SealedEnvelope } from "../envelope/open.ts";
 import { decodeBase64, encodeBase64 } from "../wire/base64.ts";
-import { sha256Hex } from "../wire/hex.ts";
+import { hex } from "../wire/hex.ts";
 import type { UnwrapRequest, UnwrapResponse } from "../wire/messages.ts";
 import { recordedAct } from "./act.ts";
 import { openableClusters, type Grant } from "./authorize.ts";
@@ -24,8 +24,9 @@ export async function unwrap(
 ): Promise<UnwrapResponse> {
   const bytes = decodeBase64(request.ciphertext) ?? new Uint8Array();
   const clusters = new Set(openableClusters(grant.cluster, services.now()));
-  const cluster = sealingCluster(bytes, clusters);
-  const envelope = await sha256Hex(bytes);
+  const sealed = readAccepted(bytes, clusters);
+  const { cluster } = sealed.head;
+  const envelope = hex(await services.primitives.sha256(bytes));
   services.distinctEnvelopes.add(principal.cluster, envelope);
   const intent = {
     operation: "unwrap" as const,
@@ -35,7 +36,7 @@ export async function unwrap(
     ...(request.uid !== undefined && { uid: request.uid }),
   };
   const perform = async (trace: MemberTrace) => {
-    const { plaintext, keyId } = await openFor(grant, cluster, bytes, clusters, context, services, trace);
+    const { plaintext, keyId } = await openFor(grant, sealed, clusters, context, services, trace);
     const answer = { plaintext: encodeBase64(plaintext), keyId };
     plaintext.fill(0);
     return { answer, outcome: { keyId } };
@@ -43,11 +44,11 @@ export async function unwrap(
   return recordedAct({ principal, intent, perform }, context, services);
 }
 
-/** Whose an envelope says it is. Garbage and other clusters' envelopes are refused before anything is recorded. */
-function sealingCluster(envelope: Uint8Array<ArrayBuffer>, accepted: ReadonlySet<string>): string {
+/** Garbage and other clusters' envelopes are refused before anything is recorded. */
+function readAccepted(bytes: Uint8Array<ArrayBuffer>, accepted: ReadonlySet<string>): SealedEnvelope {
   try {
-    const { cluster } = readHead(envelope);
-    if (accepted.has(cluster)) return cluster;
+    const envelope = readEnvelope(bytes);
+    if (accepted.has(envelope.head.cluster)) return envelope;
   } catch (error) {
     throw toProblem(error, false);
   }
@@ -56,21 +57,21 @@ function sealingCluster(envelope: Uint8Array<ArrayBuffer>, accepted: ReadonlySet
 
 function openFor(
   { name, kek }: Grant,
-  cluster: string,
-  envelope: Uint8Array<ArrayBuffer>,
+  envelope: SealedEnvelope,
   clusters: ReadonlySet<string>,
   { state, deadline, requestId }: RequestContext,
-  { metrics }: BrokerServices,
+  { metrics, primitives }: BrokerServices,
   trace: MemberTrace,
 ) {
   const { signal } = deadline;
-  const calls = { context: { kek: name, cluster }, signal, requestId, trace, metrics };
-  return open({
+  const calls = { context: { kek: name, cluster: envelope.head.cluster }, signal, requestId, trace, metrics };
+  const input = {
     envelope,
     kek: name,
     clusters,
     members: membersOf(state, name, kek).map((member) => envelopeMember(member.name, member.provider, calls)),
     minThreshold: kek.minThreshold,
     allowRsaOnly: kek.allowRsaOnly,
-  });
+  };
+  return open(input, primitives);
 }

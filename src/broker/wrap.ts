@@ -1,6 +1,6 @@
-import { seal } from "../envelope/seal.ts";
+import { seal, type SealInput } from "../envelope/seal.ts";
 import { decodeBase64, encodeBase64 } from "../wire/base64.ts";
-import { sha256Hex } from "../wire/hex.ts";
+import { hex } from "../wire/hex.ts";
 import type { WrapRequest, WrapResponse } from "../wire/messages.ts";
 import { recordedAct } from "./act.ts";
 import type { Grant } from "./authorize.ts";
@@ -36,7 +36,7 @@ export async function wrap(
     const ciphertext = encodeBase64(envelope);
     return {
       answer: { ciphertext, keyId, ...(degraded.length > 0 && { degraded }) },
-      outcome: { keyId, envelope: await sha256Hex(envelope) },
+      outcome: { keyId, envelope: hex(await services.primitives.sha256(envelope)) },
     };
   };
   try {
@@ -50,7 +50,7 @@ async function sealFor(
   { name, kek, cluster }: Grant,
   plaintext: Uint8Array<ArrayBuffer>,
   { state, deadline, requestId }: RequestContext,
-  { random, versions, metrics }: BrokerServices,
+  { random, versions, metrics, primitives }: BrokerServices,
   trace: MemberTrace,
 ) {
   const { signal } = deadline;
@@ -58,7 +58,7 @@ async function sealFor(
   const names = wrapping.map((member) => member.name);
   const providers = new Map(wrapping.map((member) => [member.name, member.provider]));
   const calls = { context: { kek: name, cluster: cluster.id }, signal, requestId, trace, metrics };
-  const sealed = await seal({
+  const input: SealInput = {
     kek: name,
     cluster: cluster.id,
     threshold: kek.threshold,
@@ -66,13 +66,15 @@ async function sealFor(
     members: wrapping.map((member) => envelopeMember(member.name, member.provider, calls)),
     plaintext,
     random,
-    keyIdOf: async (used) => {
+    keyIdOf: async (usedNow) => {
+      const used = new Map([...versions.lastUsed(name), ...usedNow]);
       const id = await keyIdOf(name, kek, names, used, versions.known(name));
       if (id !== null) return id;
       // A member that is missing here and that this instance has never seen: it may still tell its version.
       return keyIdOf(name, kek, names, used, await versions.read(name, providers, signal, requestId));
     },
-  });
+  };
+  const sealed = await seal(input, primitives);
   for (const [member, version] of sealed.used) versions.used(name, member, version);
   return sealed;
 }

@@ -8,9 +8,17 @@ import { decodeHead } from "./head.ts";
 import type { Head, HeadMember } from "./head.ts";
 import { MemberFailure } from "./member.ts";
 import type { EnvelopeMember, MemberReport, MemberUnwrap } from "./member.ts";
+import type { Primitives } from "./primitives.ts";
+import { webPrimitives } from "./web-primitives.ts";
+
+/** An envelope that has been read, and what it says about itself. Nothing of it is proven yet. */
+export interface SealedEnvelope {
+  readonly parts: Envelope;
+  readonly head: Head;
+}
 
 export interface OpenInput {
-  readonly envelope: Uint8Array<ArrayBuffer>;
+  readonly envelope: SealedEnvelope;
   readonly kek: string;
   /** Ids of the clusters whose envelopes are accepted: the caller's own, and those it may restore from. */
   readonly clusters: ReadonlySet<string>;
@@ -49,22 +57,30 @@ interface Unwrapped extends MemberUnwrap {
  * Reads an envelope without asking anybody.
  * @throws EnvelopeError `InvalidEnvelope` or `UnsupportedVersion`.
  */
-export function readHead(envelope: Uint8Array<ArrayBuffer>): Head {
-  return decodeHead(decodeEnvelope(envelope).head);
+export function readEnvelope(bytes: Uint8Array<ArrayBuffer>): SealedEnvelope {
+  const parts = decodeEnvelope(bytes);
+  return { parts, head: decodeHead(parts.head) };
+}
+
+/**
+ * What an envelope says about itself.
+ * @throws as {@link readEnvelope}.
+ */
+export function readHead(bytes: Uint8Array<ArrayBuffer>): Head {
+  return readEnvelope(bytes).head;
 }
 
 /**
  * Opens an envelope. Everything that can be judged without a member is judged first.
  * @throws EnvelopeError.
  */
-export async function open(input: OpenInput): Promise<Opened> {
-  const envelope = decodeEnvelope(input.envelope);
-  const head = decodeHead(envelope.head);
+export async function open(input: OpenInput, primitives: Primitives = webPrimitives): Promise<Opened> {
+  const { parts, head } = input.envelope;
   requireAcceptable(head, input);
   const candidates = candidatesOf(head, input);
   const { plaintext: w, name, keyVersion, tried } = await unwrapByFirst(candidates);
   try {
-    const plaintext = await openUnder(w, envelope);
+    const plaintext = await openUnder(w, parts, primitives);
     // Not passed on to the next member: a replayed wrap would else lead a forged RSA wrap past the symmetric ones.
     if (plaintext === undefined)
       throw invalidEnvelope("it was altered, or a member opened its wrap wrongly", tried);
@@ -138,9 +154,10 @@ async function unwrapBy(member: EnvelopeMember, part: HeadMember): Promise<Membe
 async function openUnder(
   w: Uint8Array<ArrayBuffer>,
   { head, commitment, ciphertext }: Envelope,
+  primitives: Primitives,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (w.length !== W_BYTES) return undefined;
-  const derived = await derive(w, head);
+  const derived = await derive(w, head, primitives);
   if (!equalConstantTime(derived.commitment, commitment)) return undefined;
   return decrypt(derived.key, head, ciphertext);
 }

@@ -8,6 +8,8 @@ import { MAX_WRAP_BYTES, OPEN_VERSION_BYTES, encodeHead } from "./head.ts";
 import type { HeadMember } from "./head.ts";
 import { MemberFailure } from "./member.ts";
 import type { EnvelopeMember, MemberReport, MemberWrap } from "./member.ts";
+import type { Primitives } from "./primitives.ts";
+import { webPrimitives } from "./web-primitives.ts";
 
 export interface SealInput {
   readonly kek: string;
@@ -48,7 +50,7 @@ interface Proven {
  * @throws EnvelopeError `Unavailable` when too few members wrapped, `UnsupportedOperation` for a threshold above 1.
  * @throws TypeError when the input breaks the format's own rules.
  */
-export async function seal(input: SealInput): Promise<Sealed> {
+export async function seal(input: SealInput, primitives: Primitives = webPrimitives): Promise<Sealed> {
   if (input.threshold !== 1) {
     throw new EnvelopeError(
       "UnsupportedOperation",
@@ -67,7 +69,7 @@ export async function seal(input: SealInput): Promise<Sealed> {
     const keyId = await input.keyIdOf(used);
     const members = proven.map(toHeadMember);
     const head = encodeHead({ kek: input.kek, cluster: input.cluster, keyId, threshold: 1, members });
-    return { envelope: await sealUnder(w, head, input.plaintext), keyId, used, missing };
+    return { envelope: await sealUnder(w, head, input.plaintext, primitives), keyId, used, missing };
   } finally {
     w.fill(0);
   }
@@ -77,8 +79,9 @@ async function sealUnder(
   w: Uint8Array<ArrayBuffer>,
   head: Uint8Array<ArrayBuffer>,
   plaintext: Uint8Array<ArrayBuffer>,
+  primitives: Primitives,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { key, commitment } = await derive(w, head);
+  const { key, commitment } = await derive(w, head, primitives);
   const envelope = encodeEnvelope({ head, commitment, ciphertext: await encrypt(key, head, plaintext) });
   if (envelope.length > MAX_CIPHERTEXT_BYTES) {
     throw new EnvelopeError(

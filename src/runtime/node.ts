@@ -10,6 +10,7 @@ import { createAppendRecorder } from "./append-recorder.ts";
 import { loadConfig, usesDevelopmentKeys, type LoadedConfig } from "./broker-state.ts";
 import { openLineFile, streamLineWriter, type LineWriter } from "./line-writer.ts";
 import { listen, readTls } from "./listen.ts";
+import { nodePrimitives } from "./node-primitives.ts";
 import { nodePlatform } from "./platform-node.ts";
 import { createPrometheusMetrics } from "./prometheus.ts";
 import { createReload } from "./reload.ts";
@@ -61,6 +62,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     state: () => loaded.state,
     now: Date.now,
     random: (bytes: number) => new Uint8Array(randomBytes(bytes)),
+    primitives: nodePrimitives,
     recorder,
     log,
     metrics,

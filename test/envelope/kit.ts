@@ -1,5 +1,5 @@
 import { EnvelopeError } from "../../src/envelope/envelope-error.ts";
-import { open } from "../../src/envelope/open.ts";
+import { open, readEnvelope } from "../../src/envelope/open.ts";
 import type { OpenInput, Opened } from "../../src/envelope/open.ts";
 import { seal } from "../../src/envelope/seal.ts";
 import type { SealInput, Sealed } from "../../src/envelope/seal.ts";
@@ -28,8 +28,9 @@ export function sealFor(input: Partial<SealInput> & Pick<SealInput, "members">):
   });
 }
 
-export function openFor(
-  input: Partial<OpenInput> & Pick<OpenInput, "members" | "envelope">,
+export async function openFor(
+  input: Partial<Omit<OpenInput, "envelope">> &
+    Pick<OpenInput, "members"> & { readonly envelope: Uint8Array<ArrayBuffer> },
 ): Promise<Opened> {
   return open({
     kek: KEK,
@@ -37,6 +38,7 @@ export function openFor(
     minThreshold: 1,
     allowRsaOnly: false,
     ...input,
+    envelope: readEnvelope(input.envelope),
   });
 }
 

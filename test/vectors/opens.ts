@@ -2,7 +2,7 @@ import { createHash, createHmac, hkdfSync } from "node:crypto";
 
 import { decodeEnvelope } from "../../src/envelope/envelope.ts";
 import type { EnvelopeMember } from "../../src/envelope/member.ts";
-import { open, readHead } from "../../src/envelope/open.ts";
+import { open, readEnvelope } from "../../src/envelope/open.ts";
 import { seal } from "../../src/envelope/seal.ts";
 import { stream } from "./stream.ts";
 import { tableMember } from "./table-member.ts";
@@ -96,9 +96,10 @@ async function positive(recipe: Recipe): Promise<PositiveVector> {
   });
   const members = configuredFrom(tables, recipe.configured);
   const request = { kek, clusters: cluster, minThreshold: 1, allowRsaOnly: recipe.allowRsaOnly ?? false };
+  const read = readEnvelope(envelope);
   const opened = await open({
     ...request,
-    envelope,
+    envelope: read,
     clusters: new Set([cluster]),
     members: members.map(tableMember),
   });
@@ -109,7 +110,7 @@ async function positive(recipe: Recipe): Promise<PositiveVector> {
     opensBy: opened.member.name,
     plaintext: hex(plaintext),
     keyId,
-    cluster: readHead(envelope).cluster,
+    cluster: read.head.cluster,
     steps: stepsOf(w, envelope),
     envelope: hex(envelope),
   };

@@ -1,5 +1,6 @@
 import { encrypt } from "../../src/envelope/cipher.ts";
 import { derive } from "../../src/envelope/derive.ts";
+import { webPrimitives } from "../../src/envelope/web-primitives.ts";
 import { concat, bytes, text, uint } from "./protobuf.ts";
 import type { Bytes } from "./protobuf.ts";
 
@@ -54,6 +55,6 @@ export function rawEnvelope({ head, commitment, ciphertext }: RawEnvelope): Byte
 
 /** Seals correctly under any bytes as head, so that only a rule of the format can refuse it. */
 export async function sealRaw(head: Bytes, w: Bytes, plaintext: Bytes): Promise<RawEnvelope> {
-  const { key, commitment } = await derive(w, head);
+  const { key, commitment } = await derive(w, head, webPrimitives);
   return { head, commitment, ciphertext: await encrypt(key, head, plaintext) };
 }
