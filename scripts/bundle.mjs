@@ -1,14 +1,17 @@
 // Bundles the programs, so that a container or a function holds a few files instead of node_modules:
-// `node scripts/bundle.mjs [node|lambda]… [--out FOLDER]`, by default both into dist/bundle.
+// `node scripts/bundle.mjs [node|lambda]… [--out FOLDER] [--config FILE]`, by default both into dist/bundle.
 //
-// dist/bundle/node is the package over again (package.json, dist/bin/*.js) and runs without node_modules.
-// dist/bundle/lambda is what goes into a function's package; its handler is `lambda.handler`.
+// FOLDER/node is the package over again (package.json, dist/bin/*.js) and runs without node_modules.
+// FOLDER/lambda is a function's package, its handler `lambda.handler`, and FOLDER/kek-broker-lambda.zip is it packed.
+// `--config` puts that file into the function's package as broker.yaml, where the function looks for it.
 // What is imported on first use, as each cloud's SDK, is a file of its own and stays unread until then.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { rolldown } from "rolldown";
+
+import { zip } from "./zip.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MANIFEST = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
@@ -65,9 +68,20 @@ function refuseWarnings(level, log) {
   if (level === "warn") throw new Error(`${log.code}: ${log.message}`);
 }
 
+/**
+ * Packs what a function runs.
+ * @param {string} folder
+ * @returns {Buffer}
+ */
+export function packLambda(folder) {
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  const wanted = names.filter((name) => /\.(mjs|yaml)$/.test(name));
+  return zip(Object.fromEntries(wanted.map((name) => [name, readFileSync(join(folder, name))])));
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
-    options: { out: { type: "string", default: join(ROOT, "dist", "bundle") } },
+    options: { out: { type: "string", default: join(ROOT, "dist", "bundle") }, config: { type: "string" } },
     allowPositionals: true,
   });
   for (const target of positionals.length > 0 ? positionals : Object.keys(TARGETS)) {
@@ -76,9 +90,21 @@ async function main() {
     }
     const folder = join(values.out, target);
     const chunks = await bundle(target, folder);
-    const bytes = chunks.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0);
-    console.log(`${folder}: ${chunks.length} files, ${Math.round(bytes / 1024)} KiB`);
+    report(
+      folder,
+      chunks.length,
+      chunks.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0),
+    );
+    if (target !== "lambda") continue;
+    if (values.config !== undefined) copyFileSync(values.config, join(folder, "broker.yaml"));
+    const packed = packLambda(folder);
+    writeFileSync(join(values.out, "kek-broker-lambda.zip"), packed);
+    report(join(values.out, "kek-broker-lambda.zip"), 1, packed.length);
   }
+}
+
+function report(path, files, bytes) {
+  console.log(`${path}: ${files === 1 ? "" : `${files} files, `}${Math.round(bytes / 1024)} KiB`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await main();
