@@ -1,4 +1,4 @@
-import type { KeyVaultKey } from "@azure/keyvault-keys";
+import * as z from "zod";
 
 export type AzureAlgorithm = "RSA-OAEP-256" | "A256KW";
 export type AzureBits = 2048 | 3072 | 4096;
@@ -50,6 +50,20 @@ export function versionBytes(version: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array((version.match(/../g) ?? []).map((digits) => Number.parseInt(digits, 16)));
 }
 
+/** What is read of the SDK's KeyVaultKey, which it makes of any answer unchecked. */
+export const VaultKey = z.object({
+  id: z.string(),
+  keyType: z.string(),
+  keyOperations: z.array(z.string()).optional(),
+  properties: z.object({
+    enabled: z.boolean().optional(),
+    notBefore: z.date().optional(),
+    expiresOn: z.date().optional(),
+  }),
+  key: z.object({ n: z.instanceof(Uint8Array).optional() }),
+});
+export type VaultKey = z.infer<typeof VaultKey>;
+
 export interface WantedKey {
   readonly algorithm: AzureAlgorithm;
   /** Of the modulus; a symmetric key's size is not told. */
@@ -57,21 +71,21 @@ export interface WantedKey {
 }
 
 /** Why this key's version cannot wrap and unwrap now; `undefined` if it can. Names neither the key nor the vault. */
-export function unusableBecause(key: KeyVaultKey, wanted: WantedKey, now: number): string | undefined {
+export function unusableBecause(key: VaultKey, wanted: WantedKey, now: number): string | undefined {
   const { enabled, notBefore, expiresOn } = key.properties;
   if (enabled === false) return "the key's latest version is disabled";
   if (notBefore !== undefined && now < notBefore.getTime())
     return "the key's latest version is not valid yet";
   if (expiresOn !== undefined && now >= expiresOn.getTime()) return "the key's latest version has expired";
   const types = wanted.algorithm === "A256KW" ? ["oct", "oct-HSM"] : ["RSA", "RSA-HSM"];
-  if (key.keyType === undefined || !types.includes(key.keyType)) {
+  if (!types.includes(key.keyType)) {
     return `the key's type is not one that ${wanted.algorithm} takes`;
   }
   const operations = key.keyOperations;
   if (operations !== undefined && !["wrapKey", "unwrapKey"].every((one) => operations.includes(one))) {
     return "the key's operations (key_ops) are without wrapKey or unwrapKey";
   }
-  const modulus = key.key?.n;
+  const modulus = key.key.n;
   if (wanted.algorithm === "RSA-OAEP-256" && modulus !== undefined && bitsOf(modulus) !== wanted.bits) {
     return "the key's size is not the configured one (bits)";
   }

@@ -4,7 +4,7 @@ import * as z from "zod";
 
 import { AzureClients } from "./azure-clients.ts";
 import { type AzureOperation, fromAzureError, type VaultAnswer } from "./azure-error.ts";
-import { type AzureAlgorithm, type AzureKeyName, versionOf } from "./azure-key.ts";
+import { type AzureAlgorithm, type AzureKeyName, VaultKey, versionOf } from "./azure-key.ts";
 import { HeldToken } from "./azure-token.ts";
 import { type ProviderCall, ProviderError } from "./key-provider.ts";
 import { timedOut, untilAborted } from "./until-aborted.ts";
@@ -36,6 +36,13 @@ interface Attempt<T> {
   readonly act: (clients: AzureClients, options: AzureKeys.CryptographyOptions) => Promise<T>;
 }
 
+/** How far a request came. */
+interface Seen {
+  connection?: Connection;
+  answer?: VaultAnswer;
+  isTooLong: boolean;
+}
+
 /** Keys and results take two thousand bytes; an answer that goes on beyond this is not read to its end. */
 const MAX_ANSWER_BYTES = 65_536;
 
@@ -54,10 +61,12 @@ export class AzureVault {
   }
 
   /** The latest version's attributes and public part. */
-  async getKey(call: ProviderCall): Promise<Done<AzureKeys.KeyVaultKey>> {
+  async getKey(call: ProviderCall): Promise<Done<VaultKey>> {
     const { name } = this.#options.key;
-    const act: Attempt<AzureKeys.KeyVaultKey>["act"] = ({ keys }, options) => keys.getKey(name, options);
-    const { result, ids } = await this.#send({ operation: "get key", call, act });
+    const act: Attempt<unknown>["act"] = ({ keys }, options) => keys.getKey(name, options);
+    const { result: answered, ids } = await this.#send({ operation: "get key", call, act });
+    const result = VaultKey.safeParse(answered).data;
+    if (result === undefined) throw incomplete("get key", ids);
     return { result, ids, version: this.#versionOf("get key", result.id, ids) };
   }
 
@@ -94,10 +103,11 @@ export class AzureVault {
   async #operate(
     operation: AzureOperation,
     call: ProviderCall,
-    act: Attempt<{ result?: Uint8Array }>["act"],
+    act: Attempt<{ readonly result: unknown }>["act"],
   ): Promise<Done<Uint8Array<ArrayBuffer>>> {
     const { result: answered, ids, body } = await this.#send({ operation, call, act });
-    if (answered.result === undefined) throw incomplete(operation, ids);
+    // Of an empty or missing value the SDK makes an empty text or nothing.
+    if (!(answered.result instanceof Uint8Array)) throw incomplete(operation, ids);
     const result = new Uint8Array(answered.result);
     // The SDK decodes into memory that Node shares among buffers.
     answered.result.fill(0);
@@ -118,47 +128,39 @@ export class AzureVault {
     const ended = new AbortController();
     const end = () => ended.abort();
     call.signal.addEventListener("abort", end, { once: true });
-    let answer: VaultAnswer | undefined;
-    let connection: Connection | undefined;
+    const seen: Seen = { isTooLong: false };
+    const options: AzureKeys.CryptographyOptions = {
+      abortSignal: ended.signal,
+      requestOptions: {
+        headers: { "x-ms-client-request-id": call.requestId },
+        onDownloadProgress({ loadedBytes }) {
+          if (loadedBytes <= MAX_ANSWER_BYTES) return;
+          seen.isTooLong = true;
+          end();
+        },
+      },
+      onResponse({ status, headers, parsedBody }) {
+        seen.answer = { status, requestId: headers.get("x-ms-request-id"), body: parsedBody };
+      },
+    };
     try {
-      connection = await untilAborted(ended.signal, this.#connect());
-      const options: AzureKeys.CryptographyOptions = {
-        abortSignal: ended.signal,
-        requestOptions: {
-          headers: { "x-ms-client-request-id": call.requestId },
-          onDownloadProgress: ({ loadedBytes }) => {
-            if (loadedBytes > MAX_ANSWER_BYTES) end();
-          },
-        },
-        onResponse: ({ status, headers, parsedBody }) => {
-          answer = { status, requestId: headers.get("x-ms-request-id"), body: parsedBody };
-        },
-      };
-      const result = await untilAborted(ended.signal, act(connection.clients, options));
-      return { result, ids: idsOf(answer), body: answer?.body };
+      seen.connection = await untilAborted(ended.signal, this.#connect());
+      const result = await untilAborted(ended.signal, act(seen.connection.clients, options));
+      return { result, ids: idsOf(seen.answer), body: seen.answer?.body };
     } catch (error) {
-      throw this.#judge(operation, error, { call, answer, connection });
+      if (call.signal.aborted) throw this.#late(operation, seen);
+      if (seen.isTooLong) throw incomplete(operation, {});
+      if (seen.answer?.status === 401) seen.connection?.token.forget();
+      throw fromAzureError(operation, error, seen.answer);
     } finally {
       call.signal.removeEventListener("abort", end);
     }
   }
 
-  #judge(
-    operation: AzureOperation,
-    error: unknown,
-    {
-      call,
-      answer,
-      connection,
-    }: { call: ProviderCall; answer: VaultAnswer | undefined; connection: Connection | undefined },
-  ): ProviderError {
-    if (answer?.status === 401) connection?.token.forget();
-    if (call.signal.aborted) {
-      // The SDK lets later requests wait for the token that this one asked for, however long that takes.
-      if (connection?.token.isAsking === true) this.#connection = undefined;
-      return new ProviderError("Timeout", `Azure Key Vault ${operation}: ended before an answer`);
-    }
-    return fromAzureError(operation, error, answer);
+  #late(operation: AzureOperation, { connection }: Seen): ProviderError {
+    // The SDK lets later requests wait for the token that this one asked for, however long that takes.
+    if (connection?.token.isAsking === true) this.#connection = undefined;
+    return new ProviderError("Timeout", `Azure Key Vault ${operation}: ended before an answer`);
   }
 
   async #forgetVersion(version: string): Promise<void> {

@@ -17,9 +17,22 @@ export interface HttpsVault {
   close(): Promise<void>;
 }
 
+export interface Certificate {
+  readonly key: string;
+  readonly cert: string;
+}
+
+let made: Certificate | undefined;
+/** One for all servers of this process: OpenSSL takes no two authorities of the same name. */
+export function certificateOfThisProcess(): Certificate {
+  return (made ??= makeCertificate());
+}
+
 /** The fake vault behind TLS on a free port of 127.0.0.1. */
-export async function startFakeKeyVault(options: Omit<FakeKeyVaultOptions, "url"> = {}): Promise<HttpsVault> {
-  const { key, cert } = makeCertificate();
+export async function startFakeKeyVault(
+  options: Omit<FakeKeyVaultOptions, "url"> = {},
+  { key, cert }: Certificate = certificateOfThisProcess(),
+): Promise<HttpsVault> {
   const answers = await startHttps({ key, cert }, (request) => vault.handle(request));
   const vault = new FakeKeyVault({ ...options, url: answers.url });
   return { vault, url: answers.url, ca: cert, close: () => answers.close() };
@@ -27,7 +40,7 @@ export async function startFakeKeyVault(options: Omit<FakeKeyVaultOptions, "url"
 
 /** An HTTPS server over a function; what that throws cuts the connection. */
 export async function startHttps(
-  identity: { key: string; cert: string },
+  identity: Certificate,
   handle: (request: Request) => Promise<Response>,
 ): Promise<{ readonly url: string; close(): Promise<void> }> {
   let url = "";
