@@ -2,10 +2,11 @@ import type { KeyManagementServiceClient } from "@google-cloud/kms";
 import * as z from "zod";
 
 import type { AccessTokenSource } from "./access-token.ts";
+import { authorizationOf } from "./gcp-credentials.ts";
 import { asProviderErrors, type GoogleOperation } from "./gcp-error.ts";
 import { exchange, GOOGLE_ENDPOINT, type GoogleHttpRequest, MAX_ANSWER_BYTES } from "./gcp-http.ts";
 import { type DecryptRequest, type EncryptRequest, type GoogleKms, googleAnswers } from "./google-kms.ts";
-import { type ProviderCall, ProviderError, type ProviderErrorCode } from "./key-provider.ts";
+import type { ProviderCall } from "./key-provider.ts";
 
 export interface GoogleSdkOptions {
   /** Another endpoint than Google's own, without a path. `http:` is an emulator: no TLS, and no default credentials. */
@@ -14,11 +15,6 @@ export interface GoogleSdkOptions {
   /** Without it: Application Default Credentials. */
   readonly accessToken?: AccessTokenSource | undefined;
 }
-
-/** What says who asks: `authorization`, and with some credentials the project that pays. */
-type Authorization = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
-
-const SCOPE = "https://www.googleapis.com/auth/cloudkms";
 
 /**
  * For the channel of gRPC. Pings find a connection that a NAT has forgotten, which else costs every call its deadline
@@ -49,7 +45,7 @@ const ANSWERS = googleAnswers(TakenBytes);
 /** Google's own SDK, Node only, which is loaded on first use. */
 export function createGoogleSdk(options: GoogleSdkOptions): GoogleKms {
   const endpoint = new URL(options.endpoint ?? GOOGLE_ENDPOINT);
-  const authorization = authorizationOf(options.accessToken, endpoint);
+  const authorization = authorizationOf(options.accessToken, endpoint.protocol === "http:");
   let connection: Promise<KeyManagementServiceClient> | undefined;
   const connect = () => {
     connection ??= open(endpoint, options.transport).catch((error: unknown) => {
@@ -147,55 +143,6 @@ async function channelCredentials(plain: boolean) {
 /** How the SDK sends in REST: its own way follows redirects, repeats what was refused, and reads without an end. */
 async function sendByFetch(url: string, request: GoogleHttpRequest): Promise<Response> {
   return new Response(await exchange(url, request));
-}
-
-function authorizationOf(accessToken: AccessTokenSource | undefined, endpoint: URL): Authorization {
-  if (accessToken !== undefined) {
-    return async (signal) => ({ authorization: `Bearer ${(await accessToken(signal)).token}` });
-  }
-  return endpoint.protocol === "http:" ? async () => ({}) : defaultCredentials();
-}
-
-/** Application Default Credentials: found once, and asked before each call, as they know when a token ends. */
-function defaultCredentials(): Authorization {
-  const find = async () => {
-    const { GoogleAuth } = await import("google-auth-library");
-    const auth = new GoogleAuth({ scopes: [SCOPE] });
-    // As the SDK has it: a service account's key signs its own token, without asking for one.
-    auth.useJWTAccessWithScope = true;
-    return auth.getClient();
-  };
-  let found: ReturnType<typeof find> | undefined;
-  return async () => {
-    try {
-      found ??= find();
-      return Object.fromEntries(await (await found).getRequestHeaders());
-    } catch (error) {
-      found = undefined;
-      throw noCredentials(error);
-    }
-  };
-}
-
-const CredentialFailure = z
-  .object({ status: z.number().optional().catch(undefined), code: z.string().optional().catch(undefined) })
-  .catch({});
-
-/** Whoever gives tokens is away or busy, or there are no credentials here. */
-function noCredentials(error: unknown): ProviderError {
-  const { status, code } = CredentialFailure.parse(error);
-  return new ProviderError(
-    credentialCode(status, code),
-    `Google Cloud KMS: no credentials${status === undefined ? "" : `, HTTP ${status}`}`,
-  );
-}
-
-function credentialCode(status: number | undefined, code: string | undefined): ProviderErrorCode {
-  if (status === 429) return "Throttled";
-  if (status !== undefined) return status >= 500 ? "Unavailable" : "AccessDenied";
-  return /^(E[A-Z_]+|TimeoutError|AbortError)$/.test(code ?? "") && code !== "ENOENT"
-    ? "Unavailable"
-    : "AccessDenied";
 }
 
 /** The SDK does not always end a call that was cancelled, nor loads and looks for credentials under a deadline. */

@@ -1,0 +1,66 @@
+import * as z from "zod";
+
+import type { AccessTokenSource } from "./access-token.ts";
+import { ProviderError, type ProviderErrorCode } from "./key-provider.ts";
+
+/** What says who asks: `authorization`, and with some credentials the project that pays. */
+export type Authorization = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+
+const SCOPE = "https://www.googleapis.com/auth/cloudkms";
+
+/** A source's tokens, else Application Default Credentials, which an emulator does without. */
+export function authorizationOf(
+  accessToken: AccessTokenSource | undefined,
+  emulated: boolean,
+): Authorization {
+  if (accessToken !== undefined) {
+    return async (signal) => ({ authorization: `Bearer ${(await accessToken(signal)).token}` });
+  }
+  return emulated ? async () => ({}) : defaultCredentials();
+}
+
+/** Application Default Credentials: found once, and asked before each call, as they know when a token ends. */
+function defaultCredentials(): Authorization {
+  const find = async () => {
+    const { GoogleAuth } = await import("google-auth-library");
+    const auth = new GoogleAuth({ scopes: [SCOPE] });
+    // As the SDK has it: a service account's key signs its own token, without asking for one.
+    auth.useJWTAccessWithScope = true;
+    return auth.getClient();
+  };
+  let found: ReturnType<typeof find> | undefined;
+  const findOnce = () =>
+    (found ??= find().catch((error: unknown) => {
+      found = undefined;
+      throw error;
+    }));
+  return async () => {
+    try {
+      const client = await findOnce();
+      return Object.fromEntries(await client.getRequestHeaders());
+    } catch (error) {
+      throw noCredentials(error);
+    }
+  };
+}
+
+const CredentialFailure = z
+  .object({ status: z.number().optional().catch(undefined), code: z.string().optional().catch(undefined) })
+  .catch({});
+
+/** Whoever gives tokens is away or busy, or there are no credentials here. */
+function noCredentials(error: unknown): ProviderError {
+  const { status, code } = CredentialFailure.parse(error);
+  return new ProviderError(
+    credentialCode(status, code),
+    `Google Cloud KMS: no credentials${status === undefined ? "" : `, HTTP ${status}`}`,
+  );
+}
+
+function credentialCode(status: number | undefined, code: string | undefined): ProviderErrorCode {
+  if (status === 429) return "Throttled";
+  if (status !== undefined) return status >= 500 ? "Unavailable" : "AccessDenied";
+  return /^(E[A-Z_]+|TimeoutError|AbortError)$/.test(code ?? "") && code !== "ENOENT"
+    ? "Unavailable"
+    : "AccessDenied";
+}
