@@ -26,7 +26,7 @@ export function wrapQuorumOf({ wrapQuorum, threshold }: Kek, wrapping: number): 
 }
 
 /**
- * The key id for versions that were used or read; a member that is missing there counts with its last known version.
+ * The key id for versions that wraps used; a member that is missing there counts with its last known version.
  * @returns null when a member's version has never been seen.
  */
 export async function keyIdOf(

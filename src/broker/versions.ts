@@ -7,6 +7,11 @@ import type { Metrics } from "./metrics.ts";
 
 /** How long a reading is believed: below the shim's 40 s between polls, so that two polls are two readings. */
 const REMEMBER_MS = 30_000;
+/**
+ * How long at first, and at most, where a member's version is not known: without it there is no key id, and a broker
+ * that has just started may have spent its first reading's time on loading SDKs.
+ */
+const REMEMBER_NOTHING_MS = { first: 1_000, most: 16_000 };
 /** The most time for one reading of all members; providers end sooner by themselves. */
 const READING_MS = 1000;
 
@@ -35,12 +40,20 @@ export interface Versions {
   known(kek: string): ReadonlyMap<string, MemberReading>;
   /** A wrap used this version. It counts only while the member cannot be read: clouds seal with old versions for hours. */
   used(kek: string, member: string, version: string): void;
+  /**
+   * Versions by member as wraps last used them: what a member counts with that is missing from a wrap. What was read
+   * may be newer than anything it has sealed.
+   */
+  lastUsed(kek: string): ReadonlyMap<string, string>;
 }
 
 interface Entry {
   readonly members: Map<string, MemberReading>;
+  readonly used: Map<string, string>;
   /** When the last reading began, in milliseconds since the epoch. */
   startedAt: number;
+  /** How long it is believed. */
+  rememberMs: number;
   reading?: Promise<void>;
 }
 
@@ -54,16 +67,23 @@ export interface VersionsDeps {
 export function createVersions(deps: VersionsDeps): Versions {
   const keks = new Map<string, Entry>();
   const entryOf = (kek: string): Entry => {
-    const entry = keks.get(kek) ?? { members: new Map(), startedAt: Number.NEGATIVE_INFINITY };
+    const entry = keks.get(kek) ?? {
+      members: new Map(),
+      used: new Map(),
+      startedAt: Number.NEGATIVE_INFINITY,
+      rememberMs: REMEMBER_MS,
+    };
     keks.set(kek, entry);
     return entry;
   };
 
   return {
     known: (kek) => entryOf(kek).members,
+    lastUsed: (kek) => entryOf(kek).used,
 
     used: (kek, member, version) => {
-      const { members } = entryOf(kek);
+      const { members, used } = entryOf(kek);
+      used.set(member, version);
       const last = members.get(member);
       if (last?.state === "available") return;
       members.set(member, { state: last?.state ?? "unknown", version });
@@ -78,7 +98,7 @@ export function createVersions(deps: VersionsDeps): Versions {
       // One that outlives its own limit was dropped with the request that began it: Workers do that.
       if (age > 2 * READING_MS) delete entry.reading;
       const isNew = [...providers.keys()].some((member) => !entry.members.has(member));
-      if (entry.reading === undefined && (isNew || age >= REMEMBER_MS)) {
+      if (entry.reading === undefined && (isNew || age >= entry.rememberMs)) {
         entry.startedAt = now;
         entry.reading = readAll(deps, kek, providers, entry, requestId);
       }
@@ -115,5 +135,12 @@ async function readAll(
   };
   await Promise.all([...providers].map(readOne));
   deadline.clear();
+  entry.rememberMs = rememberFor(entry, providers);
   delete entry.reading;
+}
+
+function rememberFor({ members, rememberMs }: Entry, providers: ReadonlyMap<string, KeyProvider>): number {
+  if ([...providers.keys()].every((member) => members.get(member)?.version !== undefined)) return REMEMBER_MS;
+  const { first, most } = REMEMBER_NOTHING_MS;
+  return rememberMs === REMEMBER_MS ? first : Math.min(2 * rememberMs, most);
 }
