@@ -9,7 +9,7 @@ export type KeyIdEvent =
   /** The first id of all: nothing is encrypted yet that it could disagree with. */
   | { readonly kind: "first"; readonly keyId: string }
   | { readonly kind: "changed"; readonly from: string; readonly keyId: string }
-  /** An id that was left before; going back takes a higher epoch at the broker, hence another id. */
+  /** An id that was left before, or of a lower epoch: going back takes a higher epoch at the broker, hence another id. */
   | { readonly kind: "refused"; readonly keyId: string };
 
 const NONE: KeyIdEvent = { kind: "none" };
@@ -25,10 +25,15 @@ interface Candidate {
 /**
  * Which key_id the shim shows. A changed version in a cloud only raises suspicion, since clouds go on sealing with
  * the old one for a while: a new id is taken when two readings in a row showed it **and** the newest wrap came back
- * under exactly that id; then at once, and never back. `null` says nothing.
+ * under exactly that id; then at once, and never back, nor to a lower epoch. `null` says nothing.
+ *
+ * The very first id is a reading and no more. If nothing was ever wrapped under it, it may have been early, so it may
+ * come again: never taking it again would leave the shim on the old one for good.
  */
 export class KeyIdTracker {
   #current: string | undefined;
+  /** A wrap came back under the current id. */
+  #proven = false;
   #candidate: Candidate | undefined;
   readonly #left = new Set<string>();
 
@@ -53,7 +58,7 @@ export class KeyIdTracker {
       this.#candidate = undefined;
       return NONE;
     }
-    if (this.#left.has(keyId)) {
+    if (this.#left.has(keyId) || isOlder(keyId, this.#current)) {
       this.#candidate = undefined;
       return { kind: "refused", keyId };
     }
@@ -67,7 +72,9 @@ export class KeyIdTracker {
 
   /** The id a wrap's answer came with: evidence, whoever asked for the wrap. */
   observeWrap(keyId: string | null): KeyIdEvent {
-    if (keyId === null || this.#candidate === undefined) return NONE;
+    if (keyId === null) return NONE;
+    this.#proven ||= keyId === this.#current;
+    if (this.#candidate === undefined) return NONE;
     this.#candidate.wrapped = keyId === this.#candidate.keyId;
     return this.#decide();
   }
@@ -76,8 +83,9 @@ export class KeyIdTracker {
     const from = this.#current;
     if (from === undefined || !this.#candidate?.seenTwice || !this.#candidate.wrapped) return NONE;
     const { keyId } = this.#candidate;
-    this.#leave(from);
+    if (this.#proven) this.#leave(from);
     this.#current = keyId;
+    this.#proven = true;
     this.#candidate = undefined;
     return { kind: "changed", from, keyId };
   }
@@ -87,4 +95,14 @@ export class KeyIdTracker {
     const [oldest] = this.#left;
     if (this.#left.size > MAX_LEFT && oldest !== undefined) this.#left.delete(oldest);
   }
+}
+
+/** Brokers get a new configuration one by one: one that has yet to is no reason to go back. */
+function isOlder(keyId: string, current: string): boolean {
+  return epochOf(keyId) < epochOf(current);
+}
+
+/** Of `<kek>.<epoch>.<hash>`. */
+function epochOf(keyId: string): number {
+  return Number(keyId.split(".").at(-2) ?? 0);
 }

@@ -57,7 +57,7 @@ export class ShimMetrics {
   });
   readonly #keyIdRefused = new Counter({
     name: "kek_shim_key_id_refused_total",
-    help: "Readings of a key_id that was left before: going back takes a higher epoch at the broker.",
+    help: "Readings of a key_id that was left before, or of a lower epoch: going back takes a higher epoch at the broker.",
     ...this.#on,
   });
   readonly #tooLarge = new Counter({

@@ -135,7 +135,7 @@ export class Standing {
         metrics.keyIdRefused();
         log("warn", "key id refused", {
           keyId: event.keyId,
-          detail: "left before: raise the KEK's epoch to go back",
+          detail: "left before, or of a lower epoch: to go back, raise the KEK's epoch",
         });
     }
   }
