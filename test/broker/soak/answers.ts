@@ -77,4 +77,3 @@ export function mustOpen(broker: BrokerInstance, members: readonly MemberName[])
 export function mustSeal(broker: BrokerInstance): boolean {
   return canSeal(broker.setup, broker.able(broker.setup.wrapping, "wrap", "unwrap"));
 }
-

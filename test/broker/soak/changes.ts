@@ -8,8 +8,7 @@ import type { World } from "./world.ts";
 /** What changes the id, if all goes well: keys, and the configuration. And how late clouds and brokers hear of it. */
 
 export const rotations = member.map(
-  (name) =>
-    new Command(`rotate ${name}`, (world) => world.change(() => void world.clouds[name].rotate())),
+  (name) => new Command(`rotate ${name}`, (world) => world.change(() => void world.clouds[name].rotate())),
 );
 
 const what = fc.constantFrom("reading", "sealing", "both");

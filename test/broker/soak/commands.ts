@@ -12,9 +12,10 @@ const WEIGHTS: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [3, troubles.heals],
   [2, troubles.restarts],
   [3, troubles.switches],
-  [1, troubles.shimRestarts],
+  [5, troubles.leanings],
+  [2, troubles.shimRestarts],
   [3, changes.rotations],
-  [4, changes.slowRotations],
+  [6, changes.slowRotations],
   [2, changes.lags],
   [3, changes.catchUps],
   [1, changes.returns],
@@ -25,7 +26,7 @@ const WEIGHTS: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [8, uses.encrypts],
   [4, uses.decrypts],
   [1, uses.decryptsOfAll],
-  [5, uses.quiets],
+  [4, uses.quiets],
 ];
 
 export function anyCommands(maxCommands: number): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, World>>> {

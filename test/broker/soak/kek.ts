@@ -31,7 +31,10 @@ export function brokerStateOf(
 const ids = new Map<string, Promise<string>>();
 
 /** The id for these versions; hashed once. */
-export function idOf({ epoch, wrapping }: KekSetup, versionOf: (name: MemberName) => string): Promise<string> {
+export function idOf(
+  { epoch, wrapping }: KekSetup,
+  versionOf: (name: MemberName) => string,
+): Promise<string> {
   const versions = wrapping.map((name) => [name, versionOf(name)] as const);
   const key = JSON.stringify([epoch, versions]);
   const known = ids.get(key) ?? keyId(KEK, epoch, new Map(versions));

@@ -6,7 +6,7 @@ import { anyCommands } from "./commands.ts";
 import { tally } from "./tally.ts";
 import { World } from "./world.ts";
 
-const BOUNDED_RUNS = 25;
+const BOUNDED_RUNS = 15;
 const runs = Number(process.env["KEK_BROKER_SOAK_RUNS"] ?? BOUNDED_RUNS);
 const seed = Number(process.env["KEK_BROKER_SOAK_SEED"] ?? 5);
 const COMMANDS = 80;
@@ -37,7 +37,8 @@ test(
       }),
       { seed, numRuns: runs },
     );
-    if (runs !== BOUNDED_RUNS) console.log(JSON.stringify({ runs, seed, ...Object.fromEntries(tally) }, null, 2));
+    if (runs !== BOUNDED_RUNS)
+      console.log(JSON.stringify({ runs, seed, ...Object.fromEntries(tally) }, null, 2));
   },
   runs * RUN_MS,
 );

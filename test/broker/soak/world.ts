@@ -11,6 +11,8 @@ import { ShimInstance } from "./shim-instance.ts";
 /** Behind it all brokers that are up take turns, as behind a load balancer. */
 const BALANCED = "https://balanced.example.test";
 const ORIGINS = ["https://one.example.test", "https://two.example.test", "https://three.example.test"];
+/** What a kube-apiserver has wrapped when it starts. */
+export const SEED = Buffer.from("a DEK seed of thirty-two bytes..");
 const TOKEN_LASTS_MS = 600_000;
 
 /** Something sealed and acknowledged. */
@@ -57,7 +59,9 @@ export class World {
   static async start(seed: number): Promise<World> {
     const world = new World(seed);
     for (const index of [0, 1]) {
-      world.places.push({ index, shim: await world.#startShim(index), shownBefore: 1 });
+      const shim = await world.#startShim(index);
+      await shim.encrypt(SEED);
+      world.places.push({ index, shim, shownBefore: 1 });
     }
     return world;
   }
@@ -92,10 +96,12 @@ export class World {
     this.now = until;
   }
 
+  /** With what every kube-apiserver asks for when it starts, as far as it can be had. */
   async restartShim(place: Place): Promise<void> {
     place.shim.stop();
     place.shim = await this.#startShim(place.index);
     place.shownBefore = undefined;
+    await place.shim.encrypt(SEED).catch(() => {});
   }
 
   /** Ends every fault, lag and delay. */
@@ -114,7 +120,10 @@ export class World {
   /** The brokers that a shim can end up at: any of those it knows by name, one of those behind the balancer. */
   reachable({ origins }: ShimInstance): { readonly any: boolean; readonly brokers: BrokerInstance[] } {
     const any = !origins.includes(BALANCED);
-    return { any, brokers: this.brokers.filter(({ up, origin }) => up && (!any || origins.includes(origin))) };
+    return {
+      any,
+      brokers: this.brokers.filter(({ up, origin }) => up && (!any || origins.includes(origin))),
+    };
   }
 
   stop(): void {
