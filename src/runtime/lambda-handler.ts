@@ -66,7 +66,8 @@ export async function createLambdaHandler({ env, out }: LambdaOptions): Promise<
 /** @throws DocumentError when it is in no place, in two, or cannot be read. */
 async function readConfig(env: NodeJS.ProcessEnv): Promise<string> {
   const { [CONFIG_TEXT]: text, [CONFIG_FILE]: named } = env;
-  if (text !== undefined && named !== undefined) throw refused(`set ${CONFIG_TEXT} or ${CONFIG_FILE}, not both`);
+  if (text !== undefined && named !== undefined)
+    throw refused(`set ${CONFIG_TEXT} or ${CONFIG_FILE}, not both`);
   if (text !== undefined) return text;
   const file = named ?? PACKAGED_FILE;
   try {

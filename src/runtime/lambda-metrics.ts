@@ -48,10 +48,14 @@ export function createLambdaMetrics(now: () => number): LambdaMetrics {
 
 function lineOf({ labels, values }: Measured, time: number): string {
   const metrics = [...values].map(([Name, { unit }]) => ({ Name, Unit: unit }));
-  const fields = [...values].map(([name, { values: [first, ...rest] }]) => [
-    name,
-    rest.length === 0 ? first : [first, ...rest],
-  ]);
+  const fields = [...values].map(
+    ([
+      name,
+      {
+        values: [first, ...rest],
+      },
+    ]) => [name, rest.length === 0 ? first : [first, ...rest]],
+  );
   return JSON.stringify({
     _aws: {
       Timestamp: time,

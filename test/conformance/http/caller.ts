@@ -57,6 +57,23 @@ async function signAssertion(
     .sign(await importJWK(signer.key, signer.key.alg));
 }
 
+/** The headers of an authenticated request, however it is sent. */
+export async function signedHeaders(
+  node: NodeIdentity,
+  audience: string,
+  method: string,
+  path: string,
+  body?: string,
+  mistakes: Mistakes = {},
+): Promise<Record<string, string>> {
+  const token = mistakes.token ?? (await signAssertion(node, audience, method, path, body ?? "", mistakes));
+  return without({
+    authorization: `Bearer ${token}`,
+    ...(body === undefined ? {} : { "content-type": "application/json" }),
+    ...mistakes.headers,
+  }) as Record<string, string>;
+}
+
 /** One authenticated request to a broker, or one that is wrong in a chosen way. */
 export async function call(
   target: { url: string; audience: string },
@@ -67,12 +84,14 @@ export async function call(
   mistakes: Mistakes = {},
 ): Promise<Answer> {
   const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
-  const token = mistakes.token ?? (await signAssertion(node, target.audience, method, path, text, mistakes));
-  const headers = without({
-    authorization: `Bearer ${token}`,
-    ...(body === undefined ? {} : { "content-type": "application/json" }),
-    ...mistakes.headers,
-  }) as Record<string, string>;
+  const headers = await signedHeaders(
+    node,
+    target.audience,
+    method,
+    path,
+    body === undefined ? undefined : text,
+    mistakes,
+  );
   return send(
     target.url,
     method,

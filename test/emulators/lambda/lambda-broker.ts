@@ -54,14 +54,14 @@ type Invoke = (event: APIGatewayProxyEventV2) => Promise<APIGatewayProxyStructur
 
 async function startFunction(sandbox: Sandbox, code: string, env: Record<string, string>): Promise<Invoke> {
   const [port, runtimePort] = [await freePort(), await freePort()];
-  const emulator = [
-    ...["--runtime-interface-emulator-address", `127.0.0.1:${port}`],
-    ...["--runtime-api-address", `127.0.0.1:${runtimePort}`],
+  const addresses = [
+    `--runtime-interface-emulator-address=127.0.0.1:${port}`,
+    `--runtime-api-address=127.0.0.1:${runtimePort}`,
   ];
   const daemon = await sandbox.run({
     name: "lambda",
     file: installLambdaEmulator().program,
-    args: [...emulator, process.execPath, installLambdaRuntime().script],
+    args: [...addresses, process.execPath, installLambdaRuntime().script],
     env: { LAMBDA_TASK_ROOT: code, _HANDLER: "lambda.handler", AWS_LAMBDA_FUNCTION_TIMEOUT: "10", ...env },
   });
   const url = `http://127.0.0.1:${port}/2015-03-31/functions/function/invocations`;
