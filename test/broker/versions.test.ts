@@ -100,6 +100,29 @@ describe("versions", () => {
     expect((await read()).get("a")?.state).toBe("available");
   });
 
+  it("that are not known are read again soon, and ever later", async () => {
+    const { clock, read, member } = setup("a", "b");
+    member("b").faults = { version: "Timeout" };
+    const readAt: number[] = [];
+    for (; clock.now < 60_000; clock.now += 500) {
+      const before = member("b").calls.length;
+      await read();
+      if (member("b").calls.length > before) readAt.push(clock.now / 1000);
+    }
+    expect(readAt).toEqual([0, 1, 3, 7, 15, 31, 47]);
+    member("b").faults = {};
+    clock.now = 63_000;
+    expect((await read()).get("b")).toEqual({ state: "available", version: "version-1" });
+    member("b").faults = { version: "Timeout" };
+    clock.now = 92_999;
+    expect((await read()).get("b")?.state).toBe("available");
+    clock.now = 93_000;
+    expect((await read()).get("b")).toEqual({ state: "unavailable", version: "version-1" });
+    clock.now = 122_999;
+    member("b").faults = {};
+    expect((await read()).get("b")?.state).toBe("unavailable");
+  });
+
   it("of a member that a reload brought are read at once", async () => {
     const { providers, read } = setup("a");
     await read();
