@@ -5,6 +5,8 @@ import type { NetworkFault } from "./network-fault.ts";
 
 export type MemberInput = NonNullable<BrokerConfigInput["keks"]>[string]["members"][string];
 
+export type IdentityInput = NonNullable<BrokerConfigInput["identity"]>;
+
 /** What can be wrong with a member, until it is mended: the way to its cloud, the cloud itself, or its key. */
 export const CLOUD_FAULTS = ["refused", "silent", "slow", "throttled", "disabled"] as const;
 export type CloudFault = NetworkFault | "throttled" | "disabled";
@@ -15,6 +17,8 @@ export interface CustodianKey {
   readonly member: MemberInput;
   /** What a broker's process needs to use it. */
   readonly env: Readonly<Record<string, string>>;
+  /** Who the broker has to be to use it, where its cloud's own credentials would not do here. */
+  readonly identity?: IdentityInput;
   /** Makes a new version that wraps from now on. A local key's is a change of `member`, for brokers to reload. */
   rotate(): Promise<void>;
   close(): Promise<void>;

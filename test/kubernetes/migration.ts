@@ -7,7 +7,7 @@ import type { Scene } from "./scene.ts";
 import { type ControlPlaneNode, type KekPlan, Stand } from "./stand.ts";
 import { startMoto } from "../emulators/aws-emulators.ts";
 import { membersIn, storedValues } from "./stored-envelope.ts";
-import { googleKey } from "./three-clouds.ts";
+import { GoogleKey } from "./google-key.ts";
 import { Traffic } from "./traffic.ts";
 
 const CLUSTER = "prod-eu-1";
@@ -48,7 +48,7 @@ export class Migration {
     const moto = await startMoto(sandbox);
     const aws = await AwsKey.create(moto);
     const stranger = await keep(AwsKey.create(moto));
-    const keys = { aws, gcp: await googleKey(sandbox, moto) };
+    const keys = { aws, gcp: await GoogleKey.create() };
     const registry = { [CLUSTER]: NODES };
     const stand = await keep(Stand.start({ sandbox, keys, kek, registry, brokers: 2 }));
     const cluster = await Cluster.start(sandbox, tools, CLUSTER);

@@ -53,7 +53,7 @@ export class Outage {
   }
 
   static async prepare({ sandbox, tools, keep }: Scene, failing: CloudName): Promise<Outage> {
-    const keys = await keysInThreeClouds(sandbox);
+    const keys = await keysInThreeClouds(sandbox, failing === "azure" ? 3072 : 2048);
     const stand = await keep(Stand.start({ sandbox, keys, registry: { [CLUSTER]: [NODE] } }));
     const cluster = await Cluster.start(sandbox, tools, CLUSTER);
     return new Outage(stand, cluster, await stand.addNode(cluster, NODE), failing, keys[failing]);

@@ -203,9 +203,11 @@ function settingsFor(
     if (member === undefined) throw new Error(`no key is called ${name}`);
     configured[name] = { ...member, use };
   }
+  const identity = Object.keys(members).flatMap((name) => keys[name]?.identity ?? [])[0];
   return {
     audience: AUDIENCE,
     allowDevelopmentKeys: true,
+    ...(identity !== undefined && { identity }),
     keks: { [KEK]: { members: configured, epoch } },
     clusters,
     revoked,
