@@ -61,15 +61,16 @@ export class FakeKeyVault {
     this.#now = options.now ?? Date.now;
   }
 
-  /** A bearer token that this vault takes, until it is revoked. */
+  /** A bearer token that this vault takes, until `revokeTokens`. */
   issueToken(): string {
     const token = `fake-token-${randomUUID()}`;
     this.#tokens.add(token);
     return token;
   }
 
-  revokeToken(token: string): void {
-    this.#tokens.delete(token);
+  /** All that were issued until now. */
+  revokeTokens(): void {
+    this.#tokens.clear();
   }
 
   /** Returns the key's URL without a version. */

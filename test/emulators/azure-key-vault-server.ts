@@ -2,7 +2,7 @@ import { createServer } from "node:https";
 import { buffer } from "node:stream/consumers";
 import tls from "node:tls";
 
-import type { AccessToken, TokenCredential } from "@azure/core-auth";
+import type { AccessToken } from "@azure/core-auth";
 
 import { makeCertificate } from "../shim/certificate.ts";
 import { FakeKeyVault, type FakeKeyVaultOptions } from "./azure-key-vault-fake.ts";
@@ -79,8 +79,8 @@ export async function startHttps(
 }
 
 /** A credential that always has this token, as Entra would give it. */
-export function credentialOf(token: string, lifeMs = 3_600_000): TokenCredential {
-  return { getToken: async (): Promise<AccessToken> => ({ token, expiresOnTimestamp: Date.now() + lifeMs }) };
+export function credentialOf(token: string, lifeMs = 3_600_000): { getToken: () => Promise<AccessToken> } {
+  return { getToken: async () => ({ token, expiresOnTimestamp: Date.now() + lifeMs }) };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { TokenCredential } from "@azure/core-auth";
+import type { AccessToken } from "@azure/core-auth";
 import { expect } from "vitest";
 
 import { type AzureProviderOptions, createAzureProvider } from "../../src/kms/azure.ts";
@@ -22,10 +22,14 @@ export interface TwistedVault {
   readonly vault: FakeKeyVault;
   /** The next requests that bring a token meet these, in this order. */
   twist(...twists: readonly Twist[]): void;
+  /** The next request without a token is challenged only then. */
+  holdChallenge(until: Promise<unknown>): void;
+  /** Whether one is held. */
+  readonly isHolding: boolean;
   /** Paths without their query, each with its method, since the last time. */
   asked(): readonly string[];
   provider(keyUrl: string, options?: Partial<AzureProviderOptions>): KeyProvider;
-  credential(): TokenCredential;
+  credential(): { getToken: () => Promise<AccessToken> };
   close(): Promise<void>;
 }
 
@@ -35,8 +39,16 @@ export async function startTwistedVault(
 ): Promise<TwistedVault> {
   const certificate = certificateOfThisProcess();
   const twists: Twist[] = [];
+  let held: Promise<unknown> | undefined;
+  let isHolding = false;
   const server = await startHttps(certificate, async (request) => {
     const pass = () => vault.handle(request);
+    if (!request.headers.has("authorization")) {
+      const until = held;
+      held = undefined;
+      isHolding = until !== undefined;
+      await until;
+    }
     const twist = request.headers.has("authorization") ? twists.shift() : undefined;
     return twist === undefined ? pass() : twist(pass, request);
   });
@@ -46,6 +58,10 @@ export async function startTwistedVault(
   return {
     vault,
     credential,
+    get isHolding() {
+      return isHolding;
+    },
+    holdChallenge: (until) => void (held = until),
     twist: (...next) => void twists.push(...next),
     asked: () =>
       vault.requests.splice(0).map(({ method, path, headers }) => {
