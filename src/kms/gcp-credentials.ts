@@ -23,7 +23,8 @@ export function authorizationOf(
 function defaultCredentials(): Authorization {
   const find = async () => {
     const { GoogleAuth } = await import("google-auth-library");
-    const auth = new GoogleAuth({ scopes: [SCOPE] });
+    // Without a project it asks another of Google's services for one, and fails with it; nobody needs it here.
+    const auth = new GoogleAuth({ scopes: [SCOPE], projectId: "unused" });
     // As the SDK has it: a service account's key signs its own token, without asking for one.
     auth.useJWTAccessWithScope = true;
     return auth.getClient();
