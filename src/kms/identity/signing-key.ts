@@ -7,7 +7,7 @@ export const SIGNING_ALGORITHM = "RS256";
 const MAX_KEY_LENGTH = 8192;
 const integer = z.string().regex(/^[A-Za-z0-9_-]+$/);
 
-const PublicSigningJwk = z.strictObject({
+export const PublicSigningJwk = z.strictObject({
   kty: z.literal("RSA"),
   n: integer,
   e: integer,
@@ -52,13 +52,22 @@ export class SigningKeyError extends Error {
 export async function importSigningKey(text: string): Promise<SigningKey> {
   const jwk = parsePrivateSigningJwk(text);
   try {
-    const key = await importJWK(jwk, SIGNING_ALGORITHM);
-    if (key instanceof Uint8Array) throw new TypeError("a symmetric key");
-    return { kid: jwk.kid, key };
+    const [key, published] = await Promise.all([importRsa(jwk), importRsa(publicPart(jwk))]);
+    // Runtimes import numbers that do not belong together, and no cloud would say what is wrong.
+    const probe = new TextEncoder().encode("kek-broker");
+    const signature = await crypto.subtle.sign("RSASSA-PKCS1-v1_5", key, probe);
+    if (await crypto.subtle.verify("RSASSA-PKCS1-v1_5", published, signature, probe))
+      return { kid: jwk.kid, key };
   } catch {
     // What is below may quote the key.
-    throw new SigningKeyError("the signing key is not an RSA key that can be used");
   }
+  throw new SigningKeyError("the signing key is not an RSA key that can be used");
+}
+
+async function importRsa(jwk: PublicSigningJwk): Promise<CryptoKey> {
+  const key = await importJWK(jwk, SIGNING_ALGORITHM);
+  if (key instanceof Uint8Array) throw new TypeError("a symmetric key");
+  return key;
 }
 
 /** @throws SigningKeyError. */
