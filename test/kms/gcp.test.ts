@@ -67,7 +67,8 @@ async function codeOf(act: Promise<unknown>) {
 
 describe("what Google is asked", () => {
   /** `kek-broker/gcp-kms/v1`, `prod-secrets` and `prod-eu-1`, each behind its length in two bytes. */
-  const AAD = `00156b656b2d62726f6b65722f6763702d6b6d732f7631000c70726f642d736563726574730009${"70726f642d65752d31"}`;
+  const AAD =
+    "00156b656b2d62726f6b65722f6763702d6b6d732f7631000c70726f642d73656372657473000970726f642d65752d31";
 
   it("binds KEK and cluster, and sums all that is sent, when it encrypts and when it decrypts", async () => {
     await provider.wrap(SECRET, CONTEXT, call);
