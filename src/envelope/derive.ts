@@ -5,8 +5,7 @@ import type { Aead, Primitives } from "./primitives.ts";
 export const W_BYTES = 32;
 
 /** Part of the format: another meaning of the bytes needs another label. */
-const KEY_LABEL = utf8("kek-broker/v1/key");
-const COMMITMENT_LABEL = utf8("kek-broker/v1/commit");
+const LABELS = { aead: utf8("kek-broker/v1/key"), bytes: utf8("kek-broker/v1/commit") };
 
 export interface Derived {
   readonly key: Aead;
@@ -20,10 +19,6 @@ export async function derive(
   head: Uint8Array<ArrayBuffer>,
   primitives: Primitives,
 ): Promise<Derived> {
-  const salt = await primitives.sha256(head);
-  const [key, commitment] = await Promise.all([
-    primitives.hkdfAead(w, salt, KEY_LABEL),
-    primitives.hkdf(w, salt, COMMITMENT_LABEL),
-  ]);
-  return { key, commitment };
+  const { aead, bytes } = await primitives.hkdf(w, await primitives.sha256(head), LABELS);
+  return { key: aead, commitment: bytes };
 }

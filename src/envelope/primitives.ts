@@ -6,10 +6,20 @@ type Bytes = Uint8Array<ArrayBuffer>;
  */
 export interface Primitives {
   sha256(data: Bytes): Bytes | Promise<Bytes>;
-  /** HKDF-SHA-256 (RFC 5869), 32 bytes. */
-  hkdf(secret: Bytes, salt: Bytes, info: Bytes): Bytes | Promise<Bytes>;
-  /** AES-256-GCM under what HKDF gives; the key stays inside. */
-  hkdfAead(secret: Bytes, salt: Bytes, info: Bytes): Aead | Promise<Aead>;
+  /** HKDF-SHA-256 (RFC 5869): extracts once, expands for each of the two. */
+  hkdf(secret: Bytes, salt: Bytes, info: HkdfInfo): Expanded | Promise<Expanded>;
+}
+
+export interface HkdfInfo {
+  readonly aead: Bytes;
+  readonly bytes: Bytes;
+}
+
+export interface Expanded {
+  /** Under 32 bytes, which stay inside. */
+  readonly aead: Aead;
+  /** 32. */
+  readonly bytes: Bytes;
 }
 
 /** AES-256-GCM (SP 800-38D) with one key, a nonce of 12 bytes and a tag of 16. */

@@ -8,22 +8,17 @@ export const webPrimitives: Primitives = {
   sha256: async (data) => new Uint8Array(await crypto.subtle.digest("SHA-256", data)),
 
   hkdf: async (secret, salt, info) => {
-    const key = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
-    return new Uint8Array(await crypto.subtle.deriveBits(parameters(salt, info), key, 256));
-  },
-
-  hkdfAead: async (secret, salt, info) => {
-    const key = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveKey"]);
+    const ikm = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveKey", "deriveBits"]);
+    // In one call it extracts and expands, so the same is extracted twice.
+    const hkdf = (label: Bytes) => ({ name: "HKDF", hash: "SHA-256", salt, info: label });
     const aes = { name: "AES-GCM", length: 256 };
-    return aead(
-      await crypto.subtle.deriveKey(parameters(salt, info), key, aes, false, ["encrypt", "decrypt"]),
-    );
+    const [key, bytes] = await Promise.all([
+      crypto.subtle.deriveKey(hkdf(info.aead), ikm, aes, false, ["encrypt", "decrypt"]),
+      crypto.subtle.deriveBits(hkdf(info.bytes), ikm, 256),
+    ]);
+    return { aead: aead(key), bytes: new Uint8Array(bytes) };
   },
 };
-
-function parameters(salt: Bytes, info: Bytes) {
-  return { name: "HKDF", hash: "SHA-256", salt, info };
-}
 
 function aead(key: WebKey): Aead {
   const gcm = (iv: Bytes, additionalData: Bytes) => ({

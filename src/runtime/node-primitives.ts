@@ -1,30 +1,37 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createSecretKey,
-  hkdfSync,
-  type KeyObject,
-} from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, createSecretKey } from "node:crypto";
+import type { BinaryLike, KeyObject } from "node:crypto";
 
 import type { Aead, Primitives } from "../envelope/primitives.ts";
 
-const KEY_BYTES = 32;
 const TAG_BYTES = 16;
 
 /** By node:crypto, on the calling thread: a few hundred bytes take less time than another thread takes to wake. */
 export const nodePrimitives: Primitives = {
   sha256: (data) => new Uint8Array(createHash("sha256").update(data).digest()),
 
-  hkdf: (secret, salt, info) => new Uint8Array(hkdfSync("sha256", secret, salt, info, KEY_BYTES)),
-
-  hkdfAead: (secret, salt, info) => {
-    const bytes = new Uint8Array(hkdfSync("sha256", secret, salt, info, KEY_BYTES));
-    const key = createSecretKey(bytes);
-    bytes.fill(0);
-    return aead(key);
+  // As RFC 5869 writes it: a quarter of what two calls of hkdfSync take.
+  hkdf: (secret, salt, info) => {
+    const prk = hmac(salt, secret);
+    const key = hmac(prk, info.aead, ONE);
+    const bytes = hmac(prk, info.bytes, ONE);
+    prk.fill(0);
+    const expanded = { aead: aead(createSecretKey(key)), bytes };
+    key.fill(0);
+    return expanded;
   },
 };
+
+/** The number of the first block, and the last one: 32 bytes are one hash. */
+const ONE = Uint8Array.of(1);
+
+function hmac(key: BinaryLike, ...data: readonly BinaryLike[]): Uint8Array<ArrayBuffer> {
+  const mac = createHmac("sha256", key);
+  for (const part of data) mac.update(part);
+  const digest = mac.digest();
+  const owned = new Uint8Array(digest);
+  digest.fill(0);
+  return owned;
+}
 
 function aead(key: KeyObject): Aead {
   return {

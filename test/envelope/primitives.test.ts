@@ -8,7 +8,7 @@ import { bytesFrom, flipped } from "./kit.ts";
 
 const SECRET = bytesFrom(1, 32);
 const SALT = bytesFrom(2, 32);
-const INFO = bytesFrom(3, 17);
+const INFO = { aead: bytesFrom(3, 17), bytes: bytesFrom(8, 20) };
 const NONCE = bytesFrom(4, 12);
 const AAD = bytesFrom(5, 90);
 
@@ -18,7 +18,7 @@ const byteArrays = (minLength: number, maxLength: number) =>
   fc.uint8Array({ minLength, maxLength }).map((bytes) => Uint8Array.from(bytes));
 
 describe.each(Object.entries({ webPrimitives, nodePrimitives }))("%s", (_name, primitives: Primitives) => {
-  const aead = async () => primitives.hkdfAead(SECRET, SALT, INFO);
+  const aead = async () => (await primitives.hkdf(SECRET, SALT, INFO)).aead;
 
   test("hash as FIPS 180-4's example", async () => {
     const digest = await primitives.sha256(new TextEncoder().encode("abc"));
@@ -26,12 +26,13 @@ describe.each(Object.entries({ webPrimitives, nodePrimitives }))("%s", (_name, p
   });
 
   test("expand as RFC 5869's first example", async () => {
-    const okm = await primitives.hkdf(
+    const info = fromHex("f0f1f2f3f4f5f6f7f8f9");
+    const { bytes } = await primitives.hkdf(
       fromHex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"),
       fromHex("000102030405060708090a0b0c"),
-      fromHex("f0f1f2f3f4f5f6f7f8f9"),
+      { aead: info, bytes: info },
     );
-    expect(okm).toEqual(fromHex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"));
+    expect(bytes).toEqual(fromHex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"));
   });
 
   test("give results that own their memory", async () => {
@@ -39,7 +40,7 @@ describe.each(Object.entries({ webPrimitives, nodePrimitives }))("%s", (_name, p
     const ciphertext = await key.encrypt(NONCE, AAD, bytesFrom(6, 32));
     for (const result of [
       await primitives.sha256(SECRET),
-      await primitives.hkdf(SECRET, SALT, INFO),
+      (await primitives.hkdf(SECRET, SALT, INFO)).bytes,
       ciphertext,
       await key.decrypt(NONCE, AAD, ciphertext),
     ]) {
@@ -61,10 +62,11 @@ describe.each(Object.entries({ webPrimitives, nodePrimitives }))("%s", (_name, p
   });
 
   test("leave what they are given as it was", async () => {
-    const given = [SECRET, SALT, INFO, NONCE, AAD].map((bytes) => bytes.slice());
+    const all = [SECRET, SALT, INFO.aead, INFO.bytes, NONCE, AAD];
+    const given = all.map((bytes) => bytes.slice());
     const key = await aead();
     await key.decrypt(NONCE, AAD, await key.encrypt(NONCE, AAD, SECRET));
-    expect([SECRET, SALT, INFO, NONCE, AAD]).toEqual(given);
+    expect(all).toEqual(given);
   });
 });
 
@@ -76,17 +78,16 @@ test("Web Crypto's and node:crypto's agree on everything", async () => {
       byteArrays(0, 40),
       byteArrays(0, 400),
       byteArrays(0, 256),
-      async (secret, salt, info, aad, plaintext) => {
+      async (secret, salt, label, aad, plaintext) => {
+        const info = { aead: label, bytes: aad };
         expect(nodePrimitives.sha256(aad)).toEqual(await webPrimitives.sha256(aad));
-        expect(nodePrimitives.hkdf(secret, salt, info)).toEqual(await webPrimitives.hkdf(secret, salt, info));
-        const [node, web] = [
-          await nodePrimitives.hkdfAead(secret, salt, info),
-          await webPrimitives.hkdfAead(secret, salt, info),
-        ];
-        const ciphertext = await web.encrypt(NONCE, aad, plaintext);
-        expect(await node.encrypt(NONCE, aad, plaintext)).toEqual(ciphertext);
-        expect(await node.decrypt(NONCE, aad, ciphertext)).toEqual(plaintext);
-        expect(await web.decrypt(NONCE, aad, ciphertext)).toEqual(plaintext);
+        const ours = await nodePrimitives.hkdf(secret, salt, info);
+        const theirs = await webPrimitives.hkdf(secret, salt, info);
+        expect(ours.bytes).toEqual(theirs.bytes);
+        const ciphertext = await theirs.aead.encrypt(NONCE, aad, plaintext);
+        expect(await ours.aead.encrypt(NONCE, aad, plaintext)).toEqual(ciphertext);
+        expect(await ours.aead.decrypt(NONCE, aad, ciphertext)).toEqual(plaintext);
+        expect(await theirs.aead.decrypt(NONCE, aad, ciphertext)).toEqual(plaintext);
       },
     ),
   );
@@ -99,15 +100,15 @@ describe("Web Crypto's", () => {
 
   test("keep the derived key where its bytes cannot be taken out", async () => {
     const deriveKey = vi.spyOn(crypto.subtle, "deriveKey");
-    await webPrimitives.hkdfAead(SECRET, SALT, INFO);
+    await webPrimitives.hkdf(SECRET, SALT, INFO);
     const key = await deriveKey.mock.results[0]?.value;
     expect(key).toMatchObject({ extractable: false });
   });
 
   test("pass on what is not a matter of the ciphertext", async () => {
-    const key = await webPrimitives.hkdfAead(SECRET, SALT, INFO);
+    const { aead } = await webPrimitives.hkdf(SECRET, SALT, INFO);
     vi.spyOn(crypto.subtle, "decrypt").mockRejectedValue(new DOMException("", "InvalidAccessError"));
-    await expect(key.decrypt(NONCE, AAD, new Uint8Array(48))).rejects.toMatchObject({
+    await expect(aead.decrypt(NONCE, AAD, new Uint8Array(48))).rejects.toMatchObject({
       name: "InvalidAccessError",
     });
   });
