@@ -10,9 +10,8 @@ import { MAX_WRAPPABLE_BYTES } from "./wrappable.ts";
  *      n bytes  the plaintext
  *     0 to 7    zero bytes up to a multiple of 8, for A256KW alone
  *
- * The label is `kek-broker/azure/v1`.
+ * The label is `kek-broker/azure-key-vault/v1`.
  */
-const LABEL_V1 = "kek-broker/azure/v1";
 const DIGEST_BYTES = 32;
 const HEAD_BYTES = DIGEST_BYTES + 1;
 
@@ -30,7 +29,7 @@ export async function makePayload(
   block: Block,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const payload = new Uint8Array(payloadBytes(plaintext.length, block));
-  payload.set(await digestOf(context));
+  payload.set(await contextDigestV1(context));
   payload.set([plaintext.length], DIGEST_BYTES);
   payload.set(plaintext, HEAD_BYTES);
   return payload;
@@ -47,13 +46,14 @@ export async function readPayload(
   if (length < 1 || length > MAX_WRAPPABLE_BYTES || payload.length !== payloadBytes(length, block)) return;
   // All of them are compared, whatever the first ones say.
   let difference = 0;
-  for (const [at, byte] of (await digestOf(context)).entries()) difference |= byte ^ (payload[at] ?? 0);
+  for (const [at, byte] of (await contextDigestV1(context)).entries())
+    difference |= byte ^ (payload[at] ?? 0);
   for (const byte of payload.subarray(end)) difference |= byte;
   return difference === 0 ? payload.slice(HEAD_BYTES, end) : undefined;
 }
 
-async function digestOf({ kek, cluster }: WrapContext): Promise<Uint8Array<ArrayBuffer>> {
-  const fields = [LABEL_V1, kek, cluster].map(lengthPrefixed);
+async function contextDigestV1({ kek, cluster }: WrapContext): Promise<Uint8Array<ArrayBuffer>> {
+  const fields = ["kek-broker/azure-key-vault/v1", kek, cluster].map(lengthPrefixed);
   const bytes = new Uint8Array(fields.flatMap((field) => [...field]));
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }

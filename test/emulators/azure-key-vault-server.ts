@@ -61,6 +61,8 @@ export async function startHttps(
     };
     respond().catch(() => incoming.socket.destroy());
   });
+  // Making a key holds up this process, and a connection that ends of age in the meantime would look like a fault.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", resolve);

@@ -19,6 +19,9 @@ let azure: TwistedVault;
 let keyUrl: string;
 let provider: KeyProvider;
 
+// Making an RSA key takes long on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 beforeAll(async () => {
   azure = await startTwistedVault();
 });
@@ -279,7 +282,7 @@ describe("without time", () => {
     const act = failure(
       provider.wrap(SECRET, CONTEXT, { signal: controller.signal, requestId: "request-1" }),
     );
-    await vi.waitUntil(() => azure.vault.requests.length === 2, { interval: 5 });
+    await vi.waitUntil(() => azure.vault.requests.length === 2, { interval: 5, timeout: 30_000 });
     controller.abort();
     expect((await act).code).toBe("Timeout");
     await expect(wrap()).resolves.toBeDefined();

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, vi } from "vitest";
 
 import { createAzureProvider } from "../../src/kms/azure.ts";
 import type { AzureAlgorithm, AzureBits } from "../../src/kms/azure-key.ts";
@@ -12,6 +12,9 @@ import { describeProviderContract } from "../emulators/provider-contract.ts";
 
 let fake: HttpsVault;
 let distrust: () => void;
+
+// Making an RSA key takes long on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 beforeAll(async () => {
   fake = await startFakeKeyVault();

@@ -17,6 +17,9 @@ import {
 let azure: TwistedVault;
 let keyUrl: string;
 
+// Making an RSA key takes long on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 beforeAll(async () => {
   azure = await startTwistedVault();
 });
@@ -79,7 +82,7 @@ describe("what the vault is asked", () => {
       const url = azure.vault.createKey({ kty });
       await azure.provider(url, options).wrap(SECRET, CONTEXT, call());
       const sent = JSON.parse(azure.vault.requests.at(-1)?.body ?? "") as { value: string; alg: string };
-      const bound = "\0\u0013kek-broker/azure/v1\0\u000cprod-secrets\0\u0009prod-eu-1";
+      const bound = "\0\u001dkek-broker/azure-key-vault/v1\0\u000cprod-secrets\0\u0009prod-eu-1";
       const digest = createHash("sha256").update(bound, "latin1").digest("hex");
       expect(Buffer.from(sent.value, "base64url").toString("hex")).toBe(
         `${digest}20${"07".repeat(32)}${padding}`,
@@ -102,7 +105,7 @@ describe("what the vault is asked", () => {
     let answered = () => {};
     azure.holdChallenge(new Promise<void>((resolve) => (answered = resolve)));
     const first = provider.wrap(SECRET, CONTEXT, call());
-    await vi.waitUntil(() => azure.isHolding, { interval: 5 });
+    await vi.waitUntil(() => azure.isHolding, { interval: 5, timeout: 30_000 });
     await provider.wrap(SECRET, CONTEXT, call());
     answered();
     await expect(first).resolves.toBeDefined();
