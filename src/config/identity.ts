@@ -2,7 +2,7 @@ import * as z from "zod";
 
 import { HttpsUrl } from "./values.ts";
 
-const Issuer = z.strictObject({
+export const Issuer = z.strictObject({
   url: HttpsUrl.refine(
     (url) => !url.endsWith("/"),
     "must not end with a slash: clouds compare it exactly",

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 
 import { DocumentError } from "../wire/document.ts";
+import { addIssuerCommand } from "./issuer/command.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -56,6 +57,8 @@ export async function main(argv: readonly string[], version: string): Promise<vo
       await stopped;
       await dev.close();
     });
+
+  addIssuerCommand(program, printLine);
 
   try {
     await program.parseAsync([...argv]);

@@ -21,7 +21,7 @@ export interface AwsSessionSeen {
 }
 
 export interface IdentityAwsFake {
-  handle(request: Request): Promise<Response>;
+  readonly handle: (request: Request) => Promise<Response>;
   /** Sessions given, oldest first. */
   readonly sessions: readonly AwsSessionSeen[];
   /** Whose session the credentials are; `undefined` once it has ended. */

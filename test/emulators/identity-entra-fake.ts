@@ -26,7 +26,7 @@ export interface EntraToken {
 }
 
 export interface IdentityEntraFake {
-  handle(request: Request): Promise<Response>;
+  readonly handle: (request: Request) => Promise<Response>;
   exchanges(): number;
   /** Whose an access token is, and for what; `undefined` once it has ended. */
   tokenOf(token: string): EntraToken | undefined;

@@ -27,7 +27,7 @@ export interface GoogleToken {
 
 export interface IdentityGoogleFake {
   /** For sts.googleapis.com and iamcredentials.googleapis.com both. */
-  handle(request: Request): Promise<Response>;
+  readonly handle: (request: Request) => Promise<Response>;
   /** Exchanges answered with a token. */
   exchanges(): number;
   /** Whose an access token is; `undefined` once it has ended. */

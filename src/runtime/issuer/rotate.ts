@@ -1,0 +1,167 @@
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import * as z from "zod";
+
+import { publicPart, type PublicSigningJwk } from "../../kms/identity/signing-key.ts";
+import { jwksOf } from "./documents.ts";
+import { IssuerCommandError } from "./error.ts";
+import {
+  type IssuerPlace,
+  JWKS_FILE,
+  nextKeyFile,
+  readKey,
+  readKeyIfThere,
+  readPublished,
+  readWait,
+  refuseKeyInside,
+  waitFile,
+  writeKey,
+  writePublic,
+  writeWait,
+} from "./files.ts";
+import type { IssuerDeps, IssuerReport } from "./init.ts";
+
+export interface IssuerRotate extends IssuerPlace {
+  readonly dryRun: boolean;
+  /** Takes the step whatever was waited for and is published. */
+  readonly force: boolean;
+  /** How long clouds may believe what they have read of the issuer. */
+  readonly overlapMs: number;
+}
+
+type Step = (rotate: IssuerRotate, deps: IssuerDeps, current: Current) => Promise<IssuerReport>;
+
+interface Current {
+  readonly issuer: string;
+  /** What signs. */
+  readonly kid: string;
+  readonly published: readonly PublicSigningJwk[];
+}
+
+const LiveJwks = z.object({ keys: z.array(z.object({ kid: z.string() })) });
+
+/**
+ * One step of a rotation; each may be repeated, and each leaves every token valid. (1) A next key is made and published
+ * beside the one that signs. (2) Once clouds know it, it signs, and the last one stays published. (3) Once no token of
+ * the last one can be under way, it goes. Where the rotation stands is read from the files.
+ * @throws IssuerCommandError, also when it is too early for the step.
+ */
+export async function rotateIssuer(rotate: IssuerRotate, deps: IssuerDeps): Promise<IssuerReport> {
+  await refuseKeyInside(rotate);
+  const [{ kid }, next, { issuer, keys: published }] = await Promise.all([
+    readKey(rotate.key),
+    readKeyIfThere(nextKeyFile(rotate)),
+    readPublished(rotate),
+  ]);
+  const step =
+    next !== undefined ? stepWith(next.kid, published) : published.length === 1 ? announce : finish;
+  return step(rotate, deps, { issuer, kid, published });
+}
+
+/** A next key that is in no document yet was left by a step that broke off. */
+function stepWith(nextKid: string, published: readonly PublicSigningJwk[]): Step {
+  return published.some(({ kid }) => kid === nextKid) ? sign : announce;
+}
+
+const announce: Step = async (rotate, { now, newKey }, { kid, published }) => {
+  const file = nextKeyFile(rotate);
+  const next = (await readKeyIfThere(file)) ?? (await newKey());
+  const keys = [...published, publicPart(next)];
+  if (!rotate.dryRun) {
+    await writeKey(file, next);
+    await writeWait(rotate, now());
+    await writePublic(rotate.out, JWKS_FILE, jwksOf(keys));
+  }
+  return report(rotate, "next", kid, keys, [file, join(rotate.out, JWKS_FILE)], now(), [
+    `The next key is ${next.kid}. It signs nothing yet.`,
+    `Publish ${rotate.out} now, the last key and the next one in it.`,
+    "Then wait: clouds must have read it before a token is signed by it. After that, the same command again.",
+  ]);
+};
+
+const sign: Step = async (rotate, deps, { issuer, published }) => {
+  const next = await readKey(nextKeyFile(rotate));
+  await requireWaited(rotate, deps);
+  if (!rotate.force) await requireLive(deps, issuer, next.kid);
+  if (!rotate.dryRun) {
+    await writeWait(rotate, deps.now());
+    await rename(nextKeyFile(rotate), rotate.key);
+  }
+  return report(rotate, "signing", next.kid, published, [rotate.key], deps.now(), [
+    `The key that signs is ${next.kid}, in ${rotate.key}. The last one is no longer there, and stays published.`,
+    "Give it to every broker: where keyFile names it, it is read with the next token; where it is a secret, set",
+    "KEK_BROKER_SIGNING_KEY anew and deploy.",
+    "Once all have it, wait, so that no token of the last key is under way. Then the same command again.",
+  ]);
+};
+
+const finish: Step = async (rotate, deps, { kid, published }) => {
+  const keys = published.filter((key) => key.kid === kid);
+  if (keys.length === 0) throw new IssuerCommandError("the key that signs is not in the published folder");
+  await requireWaited(rotate, deps);
+  if (!rotate.dryRun) {
+    await writePublic(rotate.out, JWKS_FILE, jwksOf(keys));
+    await rm(waitFile(rotate), { force: true });
+  }
+  const { notBefore: _, ...done } = report(
+    rotate,
+    "done",
+    kid,
+    keys,
+    [join(rotate.out, JWKS_FILE)],
+    deps.now(),
+    [`Only ${kid} is left. Publish ${rotate.out} once more: the rotation ends with that.`],
+  );
+  return done;
+};
+
+/** Where nobody knows since when, it is from now. */
+async function requireWaited(rotate: IssuerRotate, { now }: IssuerDeps): Promise<void> {
+  if (rotate.force) return;
+  const since = await readWait(rotate);
+  if (since === undefined && !rotate.dryRun) await writeWait(rotate, now());
+  const notBefore = (since ?? now()) + rotate.overlapMs;
+  if (now() >= notBefore) return;
+  throw new IssuerCommandError(
+    `it is too early for the next step: not before ${new Date(notBefore).toISOString()} (--overlap)`,
+  );
+}
+
+async function requireLive({ fetch }: IssuerDeps, issuer: string, kid: string): Promise<void> {
+  const url = `${issuer}/jwks.json`;
+  const isThere = await fetch(url)
+    .then(async (response) =>
+      response.status === 200 ? LiveJwks.parse(await response.json()) : { keys: [] },
+    )
+    .then(({ keys }) => keys.some((key) => key.kid === kid))
+    .catch(() => false);
+  if (isThere) return;
+  throw new IssuerCommandError(
+    `${url} does not have the next key, ${kid}: publish the folder, and wait again from then`,
+  );
+}
+
+function report(
+  { dryRun, overlapMs }: IssuerRotate,
+  state: IssuerReport["state"],
+  kid: string,
+  published: readonly PublicSigningJwk[],
+  written: readonly string[],
+  now: number,
+  text: readonly string[],
+): IssuerReport {
+  const notBefore = new Date(now + overlapMs).toISOString();
+  return {
+    state,
+    kid,
+    published: published.map((key) => key.kid),
+    written,
+    notBefore,
+    text: [
+      ...(dryRun ? ["A dry run: nothing is written."] : []),
+      ...text,
+      ...(state === "done" ? [] : [`Not before ${notBefore}.`]),
+    ],
+  };
+}
