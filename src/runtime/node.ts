@@ -15,6 +15,7 @@ import { nodePlatform } from "./platform-node.ts";
 import { createPrometheusMetrics } from "./prometheus.ts";
 import { createReload } from "./reload.ts";
 import { addressesOf } from "./resolve.ts";
+import { warmUp } from "./warm-up.ts";
 
 export interface BrokerOptions {
   readonly configPath: string;
@@ -69,6 +70,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     resolve: addressesOf,
   };
   const broker = createBroker(deps);
+  await warmUp(loaded.state.providers, log);
   const tls = settings.tls === undefined ? undefined : readTls(settings.tls);
   const publicServer = await listen((request) => broker.fetch(request), settings.listen, tls);
   let draining = false;
@@ -89,6 +91,8 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     apply: (next) => {
       loaded = next;
       tellKeys();
+      // Behind: nothing may keep a revocation out.
+      void warmUp(next.state.providers, log);
     },
     server: publicServer,
     writer,
