@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { call, send, type Answer, type Mistakes } from "./caller.ts";
@@ -26,17 +27,38 @@ function expectProblem(answer: Answer, status: number, code: string): void {
   expect(answer.text).not.toMatch(/\bat .+\.(ts|js):\d+/);
 }
 
+/** A KEK in clouds, instead of a development key. */
+export interface CloudKek {
+  /** Made once the clouds are there. */
+  readonly members: () => Record<string, unknown>;
+  readonly names: readonly string[];
+  /** The most bytes that its envelope of 32 bytes has. */
+  readonly maxBytes: number;
+  /** As many as the clouds' emulators answer within a call's time. */
+  readonly callers: number;
+}
+
+const DEVELOPMENT_KEK = { names: ["dev"], maxBytes: 360, callers: 64 };
+
 /** Black box: everything a caller may rely on, over HTTP alone. Runs against any broker that knows the fixture. */
-export function describeBroker(name: string, start: (fixture: Fixture) => Promise<BrokerTarget>): void {
+export function describeBroker(
+  name: string,
+  start: (fixture: Fixture) => Promise<BrokerTarget>,
+  cloud?: CloudKek,
+): void {
+  const { names, maxBytes, callers } = cloud ?? DEVELOPMENT_KEK;
   describe(`broker on ${name}`, () => {
     let fixture: Fixture;
     let broker: BrokerTarget;
     let target: { url: string; audience: string };
 
     beforeAll(async () => {
-      fixture = await makeFixture();
+      fixture = await makeFixture(
+        cloud === undefined ? {} : { keks: { [KEK]: { members: cloud.members() } } },
+      );
       broker = await start(fixture);
       target = { url: broker.url, audience: fixture.audience };
+      if (cloud !== undefined) await untilWarm();
     });
     afterAll(async () => {
       await broker?.close();
@@ -47,6 +69,16 @@ export function describeBroker(name: string, start: (fixture: Fixture) => Promis
       call(target, as("primary"), "POST", WRAP, { plaintext: plaintext.toString("base64") }, mistakes);
     const unwrap = (ciphertext: unknown, node: keyof Fixture["nodes"] = "primary") =>
       call(target, as(node), "POST", UNWRAP, { ciphertext });
+
+    /** What comes first waits for SDKs and tokens too, and on a busy machine longer than a call may take. */
+    async function untilWarm(): Promise<void> {
+      let first = await wrap(randomBytes(32));
+      for (let tries = 1; (first.status !== 200 || "degraded" in first.json) && tries < 60; tries++) {
+        await setTimeout(500);
+        first = await wrap(randomBytes(32));
+      }
+      expect(first.status, first.text).toBe(200);
+    }
 
     /** The next good request works: nothing a bad one did may last. */
     async function expectStillServing(): Promise<void> {
@@ -88,7 +120,7 @@ export function describeBroker(name: string, start: (fixture: Fixture) => Promis
 
       it("fits kube-apiserver's 1,024 bytes", async () => {
         const { json } = await wrap(randomBytes(32));
-        expect(Buffer.from(String(json["ciphertext"]), "base64").length).toBeLessThanOrEqual(360);
+        expect(Buffer.from(String(json["ciphertext"]), "base64").length).toBeLessThanOrEqual(maxBytes);
       });
 
       it("answers with the caller's request id, and makes one when there is none", async () => {
@@ -98,9 +130,9 @@ export function describeBroker(name: string, start: (fixture: Fixture) => Promis
         expect(String(unnamed.headers["x-request-id"]).length).toBeGreaterThanOrEqual(16);
       });
 
-      it("serves 64 callers at once", async () => {
+      it(`serves ${callers} callers at once`, async () => {
         const answers = await Promise.all(
-          Array.from({ length: 64 }, async () => {
+          Array.from({ length: callers }, async () => {
             const key = randomBytes(32);
             const wrapped = await wrap(key);
             const opened = await unwrap(wrapped.json["ciphertext"]);
@@ -119,7 +151,7 @@ export function describeBroker(name: string, start: (fixture: Fixture) => Promis
           name: KEK,
           state: "ACTIVE",
           threshold: 1,
-          members: [{ name: "dev", use: "both", state: "available" }],
+          members: names.map((name) => ({ name, use: "both", state: "available" })),
           lease: { maxAge: 600, staleIfError: 86_400, graceDenied: 3600 },
           features: expect.any(Array),
         });
@@ -388,9 +420,12 @@ export function describeBroker(name: string, start: (fixture: Fixture) => Promis
         await expectStillServing();
       });
 
+      // Each flip that only the opened key shows is a call to a cloud: there one bit of every byte.
       it("with any one bit flipped", async () => {
         const whole = Buffer.from(String((await wrap(randomBytes(32))).json["ciphertext"]), "base64");
-        const flips = Array.from({ length: whole.length * 8 }, (_, bit) => bit);
+        const flips = Array.from({ length: whole.length * 8 }, (_, bit) => bit).filter(
+          (bit) => cloud === undefined || (bit & 7) === ((bit >> 3) & 7),
+        );
         const accepted: number[] = [];
         const codes = new Set<unknown>();
         const next = async (): Promise<void> => {

@@ -1,33 +1,55 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
-import { Miniflare } from "miniflare";
+import { Miniflare, type Request as WorkerdRequest, Response as WorkerdResponse } from "miniflare";
 import { unstable_readConfig } from "wrangler";
 
 import type { BrokerTarget } from "./suite.ts";
 
-const run = promisify(execFile);
+export interface WorkerdOptions {
+  /** Besides the configuration. */
+  readonly bindings?: Readonly<Record<string, string>>;
+  /** Answers whatever the Worker fetches, whatever its host; without it the network does. */
+  readonly outbound?: (request: Request) => Promise<Response>;
+}
 
-/** Bundles the Worker exactly as `wrangler deploy` would, into a folder of its own. */
-async function bundleWorker(folder: string): Promise<string> {
-  await run(
-    process.execPath,
-    ["node_modules/wrangler/bin/wrangler.js", "deploy", "--dry-run", "--minify", "--outdir", folder],
-    {
-      timeout: 60_000,
-      env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_SEND_ERROR_REPORTS: "false", CI: "1" },
-    },
-  );
-  return join(folder, "worker.js");
+export interface WorkerBundle {
+  readonly folder: string;
+  readonly script: string;
+  /** What esbuild says went into it. */
+  readonly metafile: string;
+}
+
+const run = promisify(execFile);
+let bundled: Promise<WorkerBundle> | undefined;
+
+/** Bundles the Worker exactly as `wrangler deploy` would, once for all tests of this process. */
+export function bundleOfWorker(): Promise<WorkerBundle> {
+  return (bundled ??= bundleWorker());
+}
+
+async function bundleWorker(): Promise<WorkerBundle> {
+  const folder = await mkdtemp(join(tmpdir(), "kek-broker-worker-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const metafile = join(folder, "meta.json");
+  const options = ["--dry-run", "--minify", "--outdir", folder, "--metafile", metafile];
+  await run(process.execPath, ["node_modules/wrangler/bin/wrangler.js", "deploy", ...options], {
+    timeout: 60_000,
+    env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_SEND_ERROR_REPORTS: "false", CI: "1" },
+  });
+  return { folder, script: join(folder, "worker.js"), metafile };
 }
 
 /** The broker inside workerd, by wrangler.toml, with `config` in the binding that a deployment has as a secret. */
-export async function startWorkerdBroker(config: string): Promise<BrokerTarget> {
-  const folder = await mkdtemp(join(tmpdir(), "kek-broker-worker-"));
-  const scriptPath = await bundleWorker(folder);
+export async function startWorkerdBroker(
+  config: string,
+  { bindings = {}, outbound }: WorkerdOptions = {},
+): Promise<BrokerTarget> {
+  const { folder, script } = await bundleOfWorker();
   const { compatibility_date, compatibility_flags } = unstable_readConfig({ config: "wrangler.toml" });
   if (compatibility_date === undefined) throw new Error("wrangler.toml names no compatibility_date");
   const miniflare = new Miniflare({
@@ -36,21 +58,30 @@ export async function startWorkerdBroker(config: string): Promise<BrokerTarget> 
     cf: false,
     modules: true,
     modulesRoot: folder,
-    scriptPath,
+    scriptPath: script,
     compatibilityDate: compatibility_date,
     compatibilityFlags: compatibility_flags,
-    bindings: { KEK_BROKER_CONFIG: config },
+    bindings: { ...bindings, KEK_BROKER_CONFIG: config },
+    ...(outbound !== undefined && { outboundService: through(outbound) }),
     handleRuntimeStdio: (stdout: Readable, stderr: Readable) => {
       stdout.resume();
       stderr.resume();
     },
   });
   const url = await miniflare.ready;
-  return {
-    url: url.origin,
-    close: async () => {
-      await miniflare.dispose();
-      await rm(folder, { recursive: true, force: true });
-    },
+  return { url: url.origin, close: () => miniflare.dispose() };
+}
+
+/** miniflare has classes of its own for the same things. */
+function through(outbound: NonNullable<WorkerdOptions["outbound"]>) {
+  return async ({ url, method, headers, body }: WorkerdRequest): Promise<WorkerdResponse> => {
+    const sent = body === null ? undefined : await new WorkerdResponse(body).arrayBuffer();
+    const answer = await outbound(
+      new Request(url, { method, headers: [...headers], ...(sent !== undefined && { body: sent }) }),
+    );
+    return new WorkerdResponse(await answer.arrayBuffer(), {
+      status: answer.status,
+      headers: [...answer.headers],
+    });
   };
 }
