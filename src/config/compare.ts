@@ -1,4 +1,5 @@
 import { formatPath, type Issue } from "../wire/issue.ts";
+import { refusesRsaOnly, sealsRsaOnly } from "./rsa-only.ts";
 import type { BrokerConfig, Cluster, Kek, Member } from "./schema.ts";
 
 /**
@@ -53,8 +54,24 @@ function compareKeks(path: Path, old: Kek, next: Kek): Issue[] {
           ]
         : [],
     ),
+    ...compareRsaOnly([...path, "allowRsaOnly"], old, next),
     ...compareEpochs([...path, "epoch"], old, next),
   ];
+}
+
+/** What brokers seal on one side, those on the other must open. */
+function compareRsaOnly(path: Path, old: Kek, next: Kek): Issue[] {
+  if (sealsRsaOnly(next) && refusesRsaOnly(old)) {
+    const message =
+      "is not true in the old configuration, and its brokers would refuse what RSA members alone seal from now on: set it to true everywhere first";
+    return [issue(path, message)];
+  }
+  if (sealsRsaOnly(old) && refusesRsaOnly(next)) {
+    const message =
+      "must be true while brokers still run the old configuration, whose RSA members seal alone: set it to false, if at all, once a symmetric member wraps everywhere and all data is written anew";
+    return [issue(path, message)];
+  }
+  return [];
 }
 
 function compareRemovedMember(path: Path, { use }: Member): Issue[] {

@@ -6,6 +6,7 @@ import { MAX_MEMBERS } from "../wire/limits.ts";
 import { MEMBER_USES } from "../wire/messages.ts";
 import { Name } from "../wire/name.ts";
 import { AwsKms, AzureKeyVault, GcpKms } from "./cloud-key.ts";
+import { refusesRsaOnly, sealsRsaOnly } from "./rsa-only.ts";
 import { named, spanning } from "./values.ts";
 
 const LocalKey = z.strictObject({
@@ -112,7 +113,7 @@ const KekShape = z.strictObject({
 });
 export type Kek = z.infer<typeof KekShape>;
 
-const SPANNED = ["threshold", "wrapQuorum", "minThreshold", "members"] as const;
+const SPANNED = ["threshold", "wrapQuorum", "minThreshold", "allowRsaOnly", "members"] as const;
 
 export const Kek = KekShape.superRefine(
   (kek, context) => {
@@ -136,6 +137,11 @@ function* mistakesIn(kek: Pick<Kek, (typeof SPANNED)[number]>): Generator<[Prope
   }
   if (kek.minThreshold > Math.max(1, kek.threshold))
     yield [["minThreshold"], "is more than threshold: nothing sealed now would open"];
+  if (wrapping > 0 && sealsRsaOnly(kek) && refusesRsaOnly(kek)) {
+    const message =
+      "must be true where RSA members wrap alone and a symmetric one is there: nothing sealed now would open";
+    yield [["allowRsaOnly"], message];
+  }
   if (kek.wrapQuorum === undefined) return;
   if (kek.wrapQuorum < kek.threshold)
     yield [["wrapQuorum"], "is less than threshold: nothing sealed would open"];
