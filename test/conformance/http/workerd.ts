@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { Miniflare, type Request as WorkerdRequest, Response as WorkerdResponse } from "miniflare";
@@ -24,7 +24,7 @@ export interface WorkerBundle {
   readonly metafile: string;
 }
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 let bundled: Promise<WorkerBundle> | undefined;
 
 /** Bundles the Worker exactly as `wrangler deploy` would, once for all tests of this process. */
@@ -32,24 +32,37 @@ export function bundleOfWorker(): Promise<WorkerBundle> {
   return (bundled ??= bundleWorker());
 }
 
-async function bundleWorker(): Promise<WorkerBundle> {
+/** @param entry Another than wrangler.toml's `main`. */
+async function bundleWorker(entry?: string): Promise<WorkerBundle> {
   const folder = await mkdtemp(join(tmpdir(), "kek-broker-worker-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const metafile = join(folder, "meta.json");
+  const files = entry === undefined ? [] : [entry];
   const options = ["--dry-run", "--minify", "--outdir", folder, "--metafile", metafile];
-  await run(process.execPath, ["node_modules/wrangler/bin/wrangler.js", "deploy", ...options], {
+  await execute(process.execPath, ["node_modules/wrangler/bin/wrangler.js", "deploy", ...files, ...options], {
     timeout: 60_000,
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_SEND_ERROR_REPORTS: "false", CI: "1" },
   });
-  return { folder, script: join(folder, "worker.js"), metafile };
+  return { folder, script: join(folder, `${basename(entry ?? "worker.ts", ".ts")}.js`), metafile };
 }
 
 /** The broker inside workerd, by wrangler.toml, with `config` in the binding that a deployment has as a secret. */
 export async function startWorkerdBroker(
   config: string,
-  { bindings = {}, outbound }: WorkerdOptions = {},
+  { bindings = {}, ...options }: WorkerdOptions = {},
 ): Promise<BrokerTarget> {
-  const { folder, script } = await bundleOfWorker();
+  return run({ ...options, bindings: { ...bindings, KEK_BROKER_CONFIG: config } }, await bundleOfWorker());
+}
+
+/** Another Worker by wrangler.toml's settings. */
+export async function startWorker(entry: string, options: WorkerdOptions): Promise<BrokerTarget> {
+  return run(options, await bundleWorker(entry));
+}
+
+async function run(
+  { bindings = {}, outbound }: WorkerdOptions,
+  { folder, script }: WorkerBundle,
+): Promise<BrokerTarget> {
   const { compatibility_date, compatibility_flags } = unstable_readConfig({ config: "wrangler.toml" });
   if (compatibility_date === undefined) throw new Error("wrangler.toml names no compatibility_date");
   const miniflare = new Miniflare({
@@ -61,7 +74,7 @@ export async function startWorkerdBroker(
     scriptPath: script,
     compatibilityDate: compatibility_date,
     compatibilityFlags: compatibility_flags,
-    bindings: { ...bindings, KEK_BROKER_CONFIG: config },
+    bindings,
     ...(outbound !== undefined && { outboundService: through(outbound) }),
     handleRuntimeStdio: (stdout: Readable, stderr: Readable) => {
       stdout.resume();

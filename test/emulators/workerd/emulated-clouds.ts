@@ -95,7 +95,8 @@ export async function startEmulatedClouds(): Promise<EmulatedClouds> {
   };
 }
 
-async function sendOn(request: Request, to: string): Promise<Response> {
+/** Passes a request on to where a fake listens. */
+export async function sendOn(request: Request, to: string): Promise<Response> {
   const { pathname, search } = new URL(request.url);
   const answer = await forward(to, {
     method: request.method,
