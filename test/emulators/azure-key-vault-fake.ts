@@ -37,7 +37,7 @@ export interface ReceivedByVault {
 }
 
 /** The connection ends without an answer. */
-export class ConnectionReset extends Error {}
+class ConnectionReset extends Error {}
 
 const API_VERSIONS = new Set(["7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01"]);
 const SLOW_MS = 150;
