@@ -5,6 +5,9 @@ import { call } from "../conformance/http/caller.ts";
 import type { NodeIdentity } from "../conformance/http/fixture.ts";
 import type { Broker } from "./broker.ts";
 
+/** What kube-apiserver waits for its plugin. */
+const PATIENCE_MS = 3_000;
+
 /** A node that asks a broker itself, so that no cache stands between it and the clouds. */
 export class BrokerCaller {
   readonly #node: NodeIdentity;
@@ -38,11 +41,21 @@ export class BrokerCaller {
     return WrapResponse.parse(json);
   }
 
-  /** Asks for what an apiserver has stored as `encryptedDEKSource`. Throws with the broker's answer if it is refused. */
-  async unwrap({ url }: Broker, ciphertext: Uint8Array): Promise<void> {
+  /**
+   * Asks one broker for what an apiserver has stored as `encryptedDEKSource`, and again within a kube-apiserver's
+   * patience as long as it says that this may help, as a shim does. Throws with the broker's answer if it is refused.
+   * @returns how often it was asked again
+   */
+  async unwrap({ url }: Broker, ciphertext: Uint8Array): Promise<number> {
     const body = { ciphertext: Buffer.from(ciphertext).toString("base64") };
     const target = { url, audience: this.#audience };
-    const { status, text } = await call(target, this.#node, "POST", `${this.#path}/unwrap`, body);
-    if (status !== 200) throw new Error(`an unwrap answered ${status}: ${text}`);
+    const deadline = performance.now() + PATIENCE_MS;
+    for (let again = 0; ; again++) {
+      const { status, json, text } = await call(target, this.#node, "POST", `${this.#path}/unwrap`, body);
+      if (status === 200) return again;
+      if (json["retryable"] !== true || performance.now() > deadline) {
+        throw new Error(`an unwrap answered ${status}: ${text}`);
+      }
+    }
   }
 }

@@ -117,8 +117,8 @@ function inWords(envelopes: Record<string, number>): string {
 function toldInAll(tally: Tally): string {
   return Object.entries(tally)
     .map(
-      ([kind, { done, failures, slowestMs }]) =>
-        `${done} ${kind} (slowest ${seconds(slowestMs)}), ${failures.length} failed`,
+      ([kind, { done, again, failures, slowestMs }]) =>
+        `${done} ${kind} (slowest ${seconds(slowestMs)}, ${again} asked again), ${failures.length} failed`,
     )
     .join("; ");
 }

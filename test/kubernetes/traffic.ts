@@ -15,6 +15,8 @@ const LOOK_EVERY = 25;
 
 interface Count {
   done: number;
+  /** Of them, asked more than once. */
+  again: number;
   slowestMs: number;
   readonly failures: string[];
 }
@@ -33,8 +35,8 @@ export interface TrafficOptions {
 
 /**
  * Writes new Secrets and reads all there are, one after the other and again and again, at each apiserver until stopped;
- * and has each broker open what lies in etcd, since apiservers and shims have caches. Failures are counted, none is
- * tried again.
+ * and has each broker open what lies in etcd, since apiservers and shims have caches. Failures are counted; only a
+ * broker that asks for it is asked again, as shims do.
  */
 export class Traffic {
   readonly #options: TrafficOptions;
@@ -70,12 +72,12 @@ export class Traffic {
     return this.#tally;
   }
 
-  async #repeat(kind: keyof Tally, act: (turn: number) => Promise<void>): Promise<void> {
+  async #repeat(kind: keyof Tally, act: (turn: number) => Promise<number>): Promise<void> {
     const count = this.#tally[kind];
     for (let turn = 0; !this.#stopped; turn++) {
       const began = performance.now();
       try {
-        await act(turn);
+        if ((await act(turn)) > 0) count.again++;
         count.done++;
       } catch (error) {
         count.failures.push(`${new Date().toISOString()} ${String(error)}`);
@@ -85,27 +87,29 @@ export class Traffic {
     }
   }
 
-  async #write(api: Apiserver["api"], name: string): Promise<void> {
+  async #write(api: Apiserver["api"], name: string): Promise<number> {
     const text = `the text of ${name}`;
     await create(api, "secrets", name, text);
     this.#texts.set(name, text);
+    return 0;
   }
 
-  async #readAny(api: Apiserver["api"], turn: number): Promise<void> {
+  async #readAny(api: Apiserver["api"], turn: number): Promise<number> {
     const names = [...this.#texts.keys()];
     const name = names[turn % names.length];
-    if (name === undefined) return;
+    if (name === undefined) return 0;
     const text = await read(api, "secrets", name);
     if (text !== this.#texts.get(name)) throw new Error(`${name} reads ${JSON.stringify(text)}`);
+    return 0;
   }
 
-  #unwrapper(broker: Broker): (turn: number) => Promise<void> {
+  #unwrapper(broker: Broker): (turn: number) => Promise<number> {
     const { cluster, caller } = this.#options;
     let stored: readonly Uint8Array[] = [];
     return async (turn) => {
       if (turn % LOOK_EVERY === 0) stored = distinct(await storedSecrets(cluster));
       const ciphertext = stored[turn % stored.length];
-      if (ciphertext !== undefined) await caller.unwrap(broker, ciphertext);
+      return ciphertext === undefined ? 0 : caller.unwrap(broker, ciphertext);
     };
   }
 }
@@ -120,5 +124,5 @@ function distinct(stored: readonly StoredValue[]): readonly Uint8Array[] {
 }
 
 function nothing(): Count {
-  return { done: 0, slowestMs: 0, failures: [] };
+  return { done: 0, again: 0, slowestMs: 0, failures: [] };
 }
