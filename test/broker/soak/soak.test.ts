@@ -3,12 +3,15 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { Model } from "./command.ts";
 import { anyCommands } from "./commands.ts";
-import { tally } from "./tally.ts";
+import { count, tally } from "./tally.ts";
 import { World } from "./world.ts";
 
 const BOUNDED_RUNS = 15;
 const runs = Number(process.env["KEK_BROKER_SOAK_RUNS"] ?? BOUNDED_RUNS);
 const seed = Number(process.env["KEK_BROKER_SOAK_SEED"] ?? 5);
+const isLong = runs !== BOUNDED_RUNS;
+/** How often a long one tells how far it is. */
+const TELLS_EVERY = 100;
 const COMMANDS = 80;
 /** Ten times what a run takes on a quiet machine, and more. */
 const RUN_MS = 5_000;
@@ -34,11 +37,16 @@ test(
           world.stop();
         }
         expect(world.sealed).toHaveLength(model.sealed);
+        count("runs");
+        if (isLong && (tally.get("runs") ?? 0) % TELLS_EVERY === 0) tell();
       }),
       { seed, numRuns: runs },
     );
-    if (runs !== BOUNDED_RUNS)
-      console.log(JSON.stringify({ runs, seed, ...Object.fromEntries(tally) }, null, 2));
+    if (isLong) tell();
   },
   runs * RUN_MS,
 );
+
+function tell(): void {
+  console.log(JSON.stringify({ seed, ...Object.fromEntries(tally) }, null, 2));
+}

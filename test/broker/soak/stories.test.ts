@@ -40,7 +40,7 @@ describe("brokers that disagree", () => {
     await world.restartShim(ordered);
     await leanOn(two);
     expect(keyId(ordered)).toMatch(/\.1\./);
-    expect(keyId(ordered)).toBe(await quiet());
+    expect(await quiet()).toBe(keyId(ordered));
     expect(shown(ordered)).toHaveLength(1);
   });
 
@@ -55,6 +55,43 @@ describe("brokers that disagree", () => {
     await leanOn(two);
     expect(shown(ordered)).toHaveLength(2);
     expect(await quiet()).toBe(keyId(ordered));
+  });
+
+  test("on two keys at once, each seeing the other's rotation alone: one change more than rotations, none back", async () => {
+    const { world, one, two, ordered, leanOn, quiet, rotate } = await setUp();
+    await world.pass(31_000);
+    for (const what of ["reading", "sealing"] as const) {
+      one.lag("gcp", what, { kind: "behind", at: world.clouds.gcp.primary });
+      two.lag("aws", what, { kind: "behind", at: world.clouds.aws.primary });
+    }
+    await rotate("aws");
+    await rotate("gcp");
+    await world.pass(31_000);
+    await leanOn(one);
+    await leanOn(two);
+    expect(await quiet()).toBe(keyId(ordered));
+    expect(shown(ordered)).toHaveLength(4);
+    expect(new Set(shown(ordered)).size).toBe(4);
+  });
+
+  test("for good, asked in turns: the id stays, and the one that can read everything wins once it is alone", async () => {
+    const { world, one, two, three, ordered, balanced, quiet, rotate } = await setUp();
+    const before = keyId(ordered);
+    two.fail("aws", ALL, { code: "Unavailable", after: false });
+    await rotate("aws");
+    three.up = false;
+    await world.pass(3_600_000);
+    expect(keyId(balanced)).toBe(before);
+    expect(shown(ordered)).toHaveLength(2);
+    two.up = false;
+    await world.pass(TWO_POLLS_MS);
+    expect(keyId(balanced)).toBe(keyId(ordered));
+    two.up = true;
+    one.up = false;
+    await world.pass(TWO_POLLS_MS);
+    expect([keyId(ordered), keyId(balanced)]).toEqual([await world.trueId(), await world.trueId()]);
+    expect(await quiet()).toBe(keyId(balanced));
+    expect([shown(ordered).length, shown(balanced).length]).toEqual([2, 2]);
   });
 });
 
