@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readFileSync, watch } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
-const ROOT = dirname(dirname(import.meta.dirname));
+export const ROOT = dirname(dirname(import.meta.dirname));
 const START_LIMIT_MS = 15_000;
 
 /** As operators start them. */
@@ -11,6 +11,8 @@ export const PROGRAMS = {
   broker: (config) => [join(ROOT, "dist/bin/kek-broker.js"), "serve", "--config", config],
   shim: (config) => [join(ROOT, "dist/bin/kek-shim.js"), "--config", config],
   bare: () => [join(import.meta.dirname, "bare.mjs")],
+  fakeClouds: (bundle, latencyMs, caFile) => [bundle, String(latencyMs), caFile],
+  overhead: (job) => [join(import.meta.dirname, "overhead.mjs"), JSON.stringify(job)],
   fakeAws: (latencyMs) => [join(import.meta.dirname, "fake-aws.mjs"), String(latencyMs)],
 };
 
@@ -31,6 +33,7 @@ export function start(args, logFile, env = {}) {
     pid: child.pid,
     began,
     logFile,
+    ended: once(child, "exit"),
     exited: () => child.exitCode !== null || child.signalCode !== null,
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
@@ -66,7 +69,7 @@ export async function appears(program, file, find) {
       if (limit.aborted || program.exited()) {
         throw new Error(`${basename(program.logFile)}:\n${readFileSync(program.logFile, "utf8")}`);
       }
-      await Promise.race([once(watcher, "change"), new Promise((resolve) => setTimeout(resolve, 100))]);
+      await once(watcher, "change", { signal: AbortSignal.timeout(100) }).catch(() => {});
     }
   } finally {
     watcher.close();

@@ -1,19 +1,20 @@
-// `npm run bench [-- --quick] [-- --json]`: measures what docs/performance.md tells. Needs Linux and a built dist.
+// `npm run bench [-- --quick] [-- --json] [-- --overhead]`: measures what docs/performance.md tells. Needs Linux and a built dist.
 // Everything is measured in turns, round after round, and each figure is the median over the rounds: compare figures of
-// one run with each other, hardly those of two.
-import { DecryptCommand, KMSClient } from "@aws-sdk/client-kms";
-import { mkdtempSync, rmSync } from "node:fs";
+// one run with each other, hardly those of two. `--overhead` measures nothing but what a broker adds to each cloud.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { rolldown } from "rolldown";
 import { Pool } from "undici";
 
 import { coldStart } from "./cold-start.mjs";
-import { CREDENTIALS, KEY_ARN, wrap } from "./fake-aws.mjs";
+import { wrap } from "./fake-aws.mjs";
 import { connect } from "./kms-client.mjs";
-import { cpuMs, killAll, printed, PROGRAMS, residentMb, start } from "./processes.mjs";
+import { cpuMs, killAll, printed, PROGRAMS, residentMb, ROOT, start } from "./processes.mjs";
+import { rawAws } from "./raw-clouds.mjs";
 import { markdown } from "./report.mjs";
 import { makeEnvelopes, makeStack, signedUnwrap, UNWRAP } from "./stack.mjs";
-import { load, overRounds, sideBySide } from "./statistics.mjs";
+import { inTurns, load, overRounds } from "./statistics.mjs";
 
 /** More envelopes than the shim's cache holds (8,192), so that one used again in turn is never in it; or than are used. */
 const FULL = {
@@ -24,6 +25,8 @@ const FULL = {
   settleMs: 3_000,
   starts: 5,
   envelopes: 10_000,
+  cloudWarmUps: 3_000,
+  cloudSliceMs: 2_000,
 };
 const QUICK = {
   rounds: 1,
@@ -33,14 +36,15 @@ const QUICK = {
   settleMs: 1_000,
   starts: 1,
   envelopes: 4_000,
+  cloudWarmUps: 1_000,
+  cloudSliceMs: 1_000,
 };
 const FAKE_LATENCY_MS = 5;
 const STREAMS = [1, 8, 64];
 
 const options = new Set(process.argv.slice(2));
-const { rounds, sliceMs, pairMs, loadMs, settleMs, starts, envelopes } = options.has("--quick")
-  ? QUICK
-  : FULL;
+const settings = options.has("--quick") ? QUICK : FULL;
+const { rounds, sliceMs, pairMs, loadMs, settleMs, starts, envelopes } = settings;
 const say = (text) => process.stderr.write(`[bench] ${text}\n`);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -64,6 +68,12 @@ async function bench() {
   };
   const fakeAws = await startOnPort(PROGRAMS.fakeAws(FAKE_LATENCY_MS), "fake-aws.log");
   const bare = await startOnPort(PROGRAMS.bare(), "bare.log");
+  const seconds = () => (performance.now() - began) / 1000;
+  if (options.has("--overhead")) {
+    const clouds = await measureOverhead(fakeAws, bare);
+    await Promise.all([fakeAws.stop(), bare.stop()]);
+    return { machine, clouds, seconds: seconds() };
+  }
   const stacks = {
     local: makeStack(folder, "local", fakeAws.url),
     aws: makeStack(folder, "aws", fakeAws.url),
@@ -78,13 +88,52 @@ async function bench() {
   const client = await makeClient(fakeAws, bare, running);
   const { calls, pairs } = await measureInRounds(client);
   client.close();
+  const clouds = await measureOverhead(fakeAws, bare);
   // As asked, not killed: a profile is written at the end (`--cpu-prof`).
   await Promise.all(
     [fakeAws, bare, ...running.flatMap(({ shim, broker }) => [shim, broker])].map((program) =>
       program.stop(),
     ),
   );
-  return { machine, calls, pairs, memory, cold, seconds: (performance.now() - began) / 1000 };
+  return { machine, calls, pairs, clouds, memory, cold, seconds: seconds() };
+}
+
+/** In a process of its own, before a broker of its own with three clouds: see overhead.mjs. */
+async function measureOverhead(fakeAws, bare) {
+  say(`what a broker adds to each cloud: ${rounds} rounds and one to warm up`);
+  const bundle = await bundleFakes();
+  const ca = join(folder, "azure-ca.pem");
+  const fakes = start(PROGRAMS.fakeClouds(bundle, FAKE_LATENCY_MS, ca), join(folder, "fake-clouds.log"));
+  const { places } = JSON.parse(await printed(fakes, /"places"/));
+  const { cloudWarmUps, cloudSliceMs } = settings;
+  const job = {
+    folder,
+    bare: bare.url,
+    fakeAws: fakeAws.url,
+    places,
+    rounds,
+    warmUps: cloudWarmUps,
+    sliceMs: cloudSliceMs,
+  };
+  const overhead = start(PROGRAMS.overhead(job), join(folder, "overhead.log"), { NODE_EXTRA_CA_CERTS: ca });
+  const [status] = await overhead.ended;
+  await fakes.stop();
+  const log = readFileSync(overhead.logFile, "utf8");
+  if (status !== 0) throw new Error(log);
+  return JSON.parse(log.trim().split("\n").at(-1));
+}
+
+/** Beside the packages, which the fakes import. */
+async function bundleFakes() {
+  const build = await rolldown({
+    input: join(import.meta.dirname, "fake-clouds.mjs"),
+    platform: "node",
+    external: /^[^./]/,
+  });
+  const file = join(ROOT, "node_modules", ".kek-bench", "fake-clouds.mjs");
+  await build.write({ file, format: "esm" });
+  await build.close();
+  return file;
 }
 
 async function startOnPort(args, log) {
@@ -140,21 +189,8 @@ function mix(kms, nextEnvelope) {
 }
 
 async function makeClient(fakeAws, bare, [local, aws]) {
-  const sdk = new KMSClient({
-    region: "us-east-1",
-    endpoint: fakeAws.url,
-    maxAttempts: 1,
-    credentials: {
-      accessKeyId: CREDENTIALS.AWS_ACCESS_KEY_ID,
-      secretAccessKey: CREDENTIALS.AWS_SECRET_ACCESS_KEY,
-    },
-  });
-  const command = {
-    KeyId: KEY_ARN,
-    CiphertextBlob: new Uint8Array(wrap(new Uint8Array(32))),
-    EncryptionAlgorithm: "SYMMETRIC_DEFAULT",
-    EncryptionContext: { "kek-broker.dev/kek": "prod-secrets", "kek-broker.dev/cluster": "prod-eu-1" },
-  };
+  const sdk = rawAws(fakeAws.url);
+  const wrapped = new Uint8Array(wrap(new Uint8Array(32)));
   const pools = { bare: new Pool(bare.url), broker: new Pool(local.broker.url) };
   const encrypt =
     ({ kms }) =>
@@ -176,7 +212,7 @@ async function makeClient(fakeAws, bare, [local, aws]) {
     },
     miss: decrypt(aws),
     localMiss: decrypt(local),
-    direct: () => sdk.send(new DecryptCommand(command)),
+    direct: () => sdk.unwrap(wrapped),
     /** Each a call for a request signed beforehand, to the broker or to the bare route. */
     posts: (pool, count) => {
       const requests = Array.from({ length: count }, () => signedUnwrap(local.nextEnvelope()));
@@ -191,7 +227,7 @@ async function makeClient(fakeAws, bare, [local, aws]) {
     close: () => {
       for (const { kms } of [local, aws]) kms.close();
       for (const pool of Object.values(pools)) void pool.close();
-      sdk.destroy();
+      sdk.close();
     },
   };
 }
@@ -214,8 +250,15 @@ async function measureInRounds(client) {
   const pairs = pairsOf(client).map((pair) => ({ ...pair, rounds: [] }));
   for (let round = 0; round <= rounds; round += 1) {
     for (const pair of pairs) {
-      const { first, second, count } = await sideBySide(pair.one(), pair.other(), pairMs);
-      if (round > 0) pair.rounds.push({ first, second, difference: first - second, count });
+      const { one, other } = await inTurns({ one: pair.one(), other: pair.other() }, pairMs);
+      if (round > 0) {
+        pair.rounds.push({
+          first: one.p50,
+          second: other.p50,
+          difference: one.p50 - other.p50,
+          count: one.count,
+        });
+      }
     }
     for (const series of calls) {
       const measured = await measure(client.operations[series.name], series.streams);

@@ -17,9 +17,25 @@ const UNLIMITED = { perSecond: 100_000, burst: 100_000 };
 const node = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const local = { keys: [{ version: "v1", key: randomBytes(32).toString("base64") }], primary: "v1" };
 
+/** A broker with a KEK in each cloud, named as the cloud. */
+export async function startCloudsBroker(folder, fakeAwsUrl, { google, azure }) {
+  const keks = {
+    aws: { members: { one: { awsKms: { keyArn: KEY_ARN, endpoint: fakeAwsUrl } } } },
+    google: { members: { one: { gcpKms: google } } },
+    azure: { members: { one: { azureKeyVault: { keyUrl: azure.keyUrl } } } },
+  };
+  const config = join(folder, "clouds-broker.json");
+  writeFileSync(config, JSON.stringify(brokerConfig(keks, join(folder, "clouds-custody.jsonl"))));
+  const credentials = { ...CREDENTIALS, IDENTITY_ENDPOINT: azure.identityUrl, IDENTITY_HEADER: "bench" };
+  const broker = start(PROGRAMS.broker(config), join(folder, "clouds-broker.log"), credentials);
+  const { url } = JSON.parse(await printed(broker, /"listening"/));
+  return { ...broker, url };
+}
+
 /** A broker and a shim with one KEK in one place: `local`, or `aws` at a fake endpoint. Started one by one. */
 export function makeStack(folder, provider, fakeAwsUrl) {
   const member = provider === "local" ? { local } : { awsKms: { keyArn: KEY_ARN, endpoint: fakeAwsUrl } };
+  const keks = { [KEK]: { members: { one: member } } };
   const file = (name) => join(folder, `${provider}-${name}`);
   let starts = 0;
   return {
@@ -27,7 +43,7 @@ export function makeStack(folder, provider, fakeAwsUrl) {
     startBroker: async () => {
       starts += 1;
       const config = file("broker.json");
-      writeFileSync(config, JSON.stringify(brokerConfig(member, file("custody.jsonl"))), { mode: 0o600 });
+      writeFileSync(config, JSON.stringify(brokerConfig(keks, file("custody.jsonl"))), { mode: 0o600 });
       const broker = start(PROGRAMS.broker(config), file(`broker-${starts}.log`), CREDENTIALS);
       const { url } = JSON.parse(await printed(broker, /"listening"/));
       return { ...broker, url, listeningAfter: performance.now() - broker.began };
@@ -47,7 +63,7 @@ export function makeStack(folder, provider, fakeAwsUrl) {
   };
 }
 
-function brokerConfig(member, custodyFile) {
+function brokerConfig(keks, custodyFile) {
   const { kty, crv, x, y } = node.publicKey.export({ format: "jwk" });
   return {
     audience: AUDIENCE,
@@ -56,12 +72,12 @@ function brokerConfig(member, custodyFile) {
     allowDevelopmentKeys: true,
     audit: { file: custodyFile },
     rateLimit: { principal: UNLIMITED, cluster: UNLIMITED },
-    keks: { [KEK]: { members: { one: member } } },
+    keks,
     clusters: {
       [CLUSTER]: {
         id: CLUSTER,
         nodes: { [NODE]: { jwks: { keys: [{ kty, crv, x, y }] } } },
-        allow: [{ kek: KEK, operations: ["wrap", "unwrap", "status"] }],
+        allow: Object.keys(keks).map((kek) => ({ kek, operations: ["wrap", "unwrap", "status"] })),
       },
     },
   };
@@ -121,7 +137,12 @@ export async function makeEnvelopes(provider, count) {
 
 /** An unwrap as the shim sends it, signed now: so that signing is no part of what is measured. */
 export function signedUnwrap(envelope) {
-  const body = JSON.stringify({ ciphertext: Buffer.from(envelope).toString("base64") });
+  return signedPost(UNWRAP, { ciphertext: Buffer.from(envelope).toString("base64") });
+}
+
+/** The same for any path and content. */
+export function signedPost(path, content) {
+  const body = JSON.stringify(content);
   const now = Math.floor(Date.now() / 1000);
   const subject = `${CLUSTER}/${NODE}`;
   const claims = {
@@ -132,12 +153,18 @@ export function signedUnwrap(envelope) {
     exp: now + 55,
     jti: randomUUID(),
     htm: "POST",
-    htu: UNWRAP,
+    htu: path,
     bh: createHash("sha256").update(body).digest("base64url"),
   };
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const text = `${part({ alg: "ES256", typ: "kek-node+jwt" })}.${part(claims)}`;
   const signature = sign("sha256", Buffer.from(text), { key: node.privateKey, dsaEncoding: "ieee-p1363" });
   const token = `${text}.${signature.toString("base64url")}`;
-  return { body, headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } };
+  const headers = {
+    authorization: `Bearer ${token}`,
+    "content-type": "application/json",
+    "x-request-id": randomUUID(),
+    "x-timeout-ms": "2500",
+  };
+  return { path, body, headers };
 }

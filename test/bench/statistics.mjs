@@ -28,25 +28,24 @@ export async function load(call, streams, ms) {
   };
 }
 
-/** Two calls in turns, each first every other time, so that whatever slows the machine slows both. Milliseconds. */
-export async function sideBySide(first, second, ms) {
-  const [one, other] = [[], []];
-  const timed = async (call, into) => {
-    const began = performance.now();
-    await call();
-    into.push(performance.now() - began);
-  };
+/** Calls by name, in turns that begin with another one each time, so that whatever slows the machine slows all. Milliseconds. */
+export async function inTurns(calls, ms) {
+  const entries = Object.entries(calls).map(([name, call]) => ({ name, call, latencies: [] }));
   const began = performance.now();
   for (let turn = 0; performance.now() - began < ms; turn += 1) {
-    if (turn % 2 === 0) {
-      await timed(first, one);
-      await timed(second, other);
-    } else {
-      await timed(second, other);
-      await timed(first, one);
+    for (let place = 0; place < entries.length; place += 1) {
+      const { call, latencies } = entries[(turn + place) % entries.length];
+      const asked = performance.now();
+      await call();
+      latencies.push(performance.now() - asked);
     }
   }
-  return { first: median(one), second: median(other), count: one.length };
+  const summary = (latencies) => ({
+    p50: median(latencies),
+    p99: percentile(latencies, 0.99),
+    count: latencies.length,
+  });
+  return Object.fromEntries(entries.map(({ name, latencies }) => [name, summary(latencies)]));
 }
 
 /** The median of each number over the rounds; a single slow round moves none of them. */
