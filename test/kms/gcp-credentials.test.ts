@@ -9,6 +9,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import { authorizationOf } from "../../src/kms/gcp-credentials.ts";
 import { type LoopbackServer, type Reply, startLoopbackServer } from "../emulators/loopback-server.ts";
 
+// Google's library asks four times for a token, which takes two seconds.
+vi.setConfig({ testTimeout: 60_000 });
+
 const signal = new AbortController().signal;
 const SUBJECT_TOKEN = "the-subject-token";
 let folder: string;

@@ -2,12 +2,15 @@ import { crc32c } from "@aws-crypto/crc32c";
 import { KeyManagementServiceClient } from "@google-cloud/kms";
 import { credentials } from "@grpc/grpc-js";
 import { PassThroughClient } from "google-auth-library";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { createGcpProvider } from "../../src/kms/gcp.ts";
 import { createGoogleRest } from "../../src/kms/gcp-rest.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../emulators/google-kms-fake.ts";
 import lengths from "../vectors/wrap-lengths.json" with { type: "json" };
+
+// The SDK takes its time to load on a busy machine.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const AAD = Buffer.from("who and what for");
 const call = { signal: new AbortController().signal, requestId: "request-1" };

@@ -1,12 +1,17 @@
-import { protos } from "@google-cloud/kms";
+import { KeyManagementServiceClient, protos } from "@google-cloud/kms";
 import { crc32c } from "@aws-crypto/crc32c";
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 
+import type { AccessTokenSource } from "../../src/kms/access-token.ts";
 import { createGcpProvider } from "../../src/kms/gcp.ts";
 import { createGoogleSdk } from "../../src/kms/gcp-sdk.ts";
 import { ProviderError } from "../../src/kms/key-provider.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../emulators/google-kms-fake.ts";
+
+/** For a busy machine. */
+const PATIENCE = { interval: 5, timeout: 20_000 };
+vi.setConfig({ testTimeout: 30_000 });
 
 const CONTEXT = { kek: "prod-secrets", cluster: "prod-eu-1" };
 const SECRET = new Uint8Array(32).fill(7);
@@ -21,7 +26,7 @@ afterEach(() => vi.unstubAllEnvs());
 
 const call = (signal: AbortSignal = AbortSignal.timeout(10_000)) => ({ signal, requestId: "request-1" });
 const accessToken = async () => ({ token: TOKEN, expiresAt: Number.MAX_SAFE_INTEGER });
-const open = (cryptoKey: string, endpoint = fake.grpcUrl, token = accessToken) =>
+const open = (cryptoKey: string, endpoint = fake.grpcUrl, token: AccessTokenSource = accessToken) =>
   createGcpProvider({
     cryptoKey,
     transport: createGoogleSdk({ endpoint, transport: "grpc", accessToken: token }),
@@ -79,6 +84,25 @@ describe("the SDK over gRPC", () => {
     });
   });
 
+  it("ends with the call even where the token's source does not", async () => {
+    const controller = new AbortController();
+    let asked = false;
+    const never = () => {
+      asked = true;
+      return new Promise<never>(() => {});
+    };
+    const provider = open(fake.admin.createKey(), fake.grpcUrl, never);
+    const ended = failure(provider.wrap(SECRET, CONTEXT, call(controller.signal)));
+    await vi.waitUntil(() => asked, PATIENCE);
+    controller.abort();
+    expect((await ended).code).toBe("Timeout");
+  });
+
+  it("is not led elsewhere by the environment's universe domain: the endpoint is configured", async () => {
+    vi.stubEnv("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.com");
+    await expect(open(fake.admin.createKey()).wrap(SECRET, CONTEXT, call())).resolves.toBeDefined();
+  });
+
   it("works again at once after an outage", async () => {
     const provider = open(fake.admin.createKey());
     await provider.wrap(SECRET, CONTEXT, call());
@@ -91,6 +115,31 @@ describe("the SDK over gRPC", () => {
       fake.faults.last(undefined);
     }
     await expect(provider.wrap(SECRET, CONTEXT, call())).resolves.toBeDefined();
+  });
+
+  it("leaves no plaintext in the memory that Google's client decoded it into", async () => {
+    const decoded: { plaintext: Uint8Array }[] = [];
+    const own = Object.getOwnPropertyDescriptor(KeyManagementServiceClient.prototype, "initialize");
+    const spy = vi
+      .spyOn(KeyManagementServiceClient.prototype, "initialize")
+      .mockImplementation(async function (this: KeyManagementServiceClient) {
+        const stub = await own?.value.call(this);
+        const decrypt = this.innerApiCalls["decrypt"];
+        this.innerApiCalls["decrypt"] = (...args: unknown[]) => {
+          const pending = decrypt?.(...args);
+          void pending.then(([answer]: [{ plaintext: Uint8Array }]) => decoded.push(answer));
+          return pending;
+        };
+        return stub;
+      });
+    try {
+      const provider = open(fake.admin.createKey());
+      const { wrap } = await provider.wrap(SECRET, CONTEXT, call());
+      expect((await provider.unwrap(wrap, CONTEXT, call())).plaintext).toStrictEqual(SECRET);
+    } finally {
+      spy.mockRestore();
+    }
+    expect(decoded.map(({ plaintext }) => [...plaintext])).toStrictEqual([Array(32).fill(0)]);
   });
 
   it("writes no secret to stderr where the environment asks Google's libraries to log", async () => {
@@ -144,11 +193,13 @@ async function startGrpc(
 describe("the SDK over gRPC, with a server that misbehaves", () => {
   const key = "projects/p/locations/global/keyRings/r/cryptoKeys/k";
   const answer = (fields: object) => Buffer.from(v1.EncryptResponse.encode(fields).finish());
-  const ciphertext = new Uint8Array(114);
+  const summed = (length: number) => {
+    const ciphertext = new Uint8Array(length);
+    return { ciphertext, ciphertextCrc32c: { value: crc32c(ciphertext) } };
+  };
   const whole = {
     name: `${key}/cryptoKeyVersions/1`,
-    ciphertext,
-    ciphertextCrc32c: { value: crc32c(ciphertext) },
+    ...summed(114),
     verifiedPlaintextCrc32c: true,
     verifiedAdditionalAuthenticatedDataCrc32c: true,
   };
@@ -163,17 +214,17 @@ describe("the SDK over gRPC, with a server that misbehaves", () => {
     try {
       const controller = new AbortController();
       const ended = failure(open(key, server.url).wrap(SECRET, CONTEXT, call(controller.signal)));
-      await vi.waitUntil(() => begun, { interval: 5, timeout: 10_000 });
+      await vi.waitUntil(() => begun, PATIENCE);
       controller.abort();
       expect((await ended).code).toBe("Timeout");
-      await vi.waitUntil(() => cancelled, { interval: 5, timeout: 10_000 });
+      await vi.waitUntil(() => cancelled, PATIENCE);
     } finally {
       server.close();
     }
   });
 
   it.each([
-    { what: "an answer of over 64 KiB", bytes: answer({ ...whole, ciphertext: new Uint8Array(70_000) }) },
+    { what: "an answer of over 64 KiB", bytes: answer({ ...whole, ...summed(70_000) }) },
     { what: "an empty answer", bytes: answer({}) },
     { what: "no checksum", bytes: answer({ ...whole, ciphertextCrc32c: null }) },
     { what: "a negative checksum", bytes: answer({ ...whole, ciphertextCrc32c: { value: -1 } }) },

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 
 import type { AccessTokenSource } from "../../src/kms/access-token.ts";
 import { createGcpProvider } from "../../src/kms/gcp.ts";
+import { takeJson } from "../../src/kms/gcp-http.ts";
 import { createGoogleRest } from "../../src/kms/gcp-rest.ts";
 import { createGoogleSdk } from "../../src/kms/gcp-sdk.ts";
 import { type KeyProvider, ProviderError } from "../../src/kms/key-provider.ts";
@@ -17,6 +18,10 @@ import {
 } from "../emulators/loopback-server.ts";
 
 const KEY = "projects/kek-broker-test/locations/europe-west1/keyRings/ring/cryptoKeys/key";
+/** For a busy machine. */
+const PATIENCE = { interval: 5, timeout: 20_000 };
+vi.setConfig({ testTimeout: 30_000 });
+
 const CONTEXT = { kek: "prod-secrets", cluster: "prod-eu-1" };
 const SECRET = new Uint8Array(32).fill(7);
 const CIPHERTEXT = new Uint8Array(113).fill(9);
@@ -269,7 +274,7 @@ describe.each(transports)("$name", ({ open }) => {
     });
     const controller = new AbortController();
     const ended = failure(provider.wrap(SECRET, CONTEXT, call(controller.signal)));
-    await vi.waitUntil(() => seen.length > 0, { interval: 5 });
+    await vi.waitUntil(() => seen.length > 0, PATIENCE);
     controller.abort();
     expect((await ended).code).toBe("Timeout");
   });
@@ -294,10 +299,10 @@ describe.each(transports)("$name", ({ open }) => {
       const provider = providerWith(source, `http://127.0.0.1:${address.port}`);
       const controller = new AbortController();
       const ended = failure(provider.wrap(SECRET, CONTEXT, call(controller.signal)));
-      await vi.waitUntil(() => begun !== undefined, { interval: 5 });
+      await vi.waitUntil(() => begun !== undefined, PATIENCE);
       controller.abort();
       expect((await ended).code).toBe("Timeout");
-      await vi.waitUntil(() => begun?.destroyed === true, { interval: 5 });
+      await vi.waitUntil(() => begun?.destroyed === true, PATIENCE);
     } finally {
       server.closeAllConnections();
       server.close();
@@ -306,6 +311,18 @@ describe.each(transports)("$name", ({ open }) => {
 });
 
 describe("REST by fetch", () => {
+  it("keeps no bytes of an answer that it has read, as they may be a plaintext's", () => {
+    for (const text of [JSON.stringify(DECRYPTED), "garbage"]) {
+      const bytes = new TextEncoder().encode(text);
+      try {
+        takeJson(bytes);
+      } catch {
+        // The same for what is no JSON.
+      }
+      expect(bytes).toStrictEqual(new Uint8Array(text.length));
+    }
+  });
+
   it("takes no answer that is not UTF-8, as text with bytes replaced could pass for another", async () => {
     const body = Buffer.from(JSON.stringify({ ...DESCRIBED, etag: "?" }));
     body[body.indexOf("?")] = 0xff;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, vi } from "vitest";
 
 import { createGcpProvider } from "../../src/kms/gcp.ts";
 import { createGoogleRest } from "../../src/kms/gcp-rest.ts";
@@ -6,6 +6,9 @@ import { createGoogleSdk } from "../../src/kms/gcp-sdk.ts";
 import type { GoogleKms } from "../../src/kms/google-kms.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../emulators/google-kms-fake.ts";
 import { describeProviderContract } from "../emulators/provider-contract.ts";
+
+// The SDK takes its time to load on a busy machine.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let fake: GoogleKmsFake;
 beforeAll(async () => {
