@@ -53,9 +53,9 @@ interface Connection {
   readonly client: AwsKms.KMSClient;
 }
 
-/** What a session is to the SDK, and until when it need not ask again. */
-function credentialsOf({ expiresAt, ...keys }: AwsSession) {
-  return { ...keys, expiration: new Date(expiresAt) };
+/** They say that they have expired, so that the SDK asks for the latest at each request: it costs nothing. */
+function credentialsOf({ accessKeyId, secretAccessKey, sessionToken }: AwsSession) {
+  return { accessKeyId, secretAccessKey, sessionToken, expiration: new Date(0) };
 }
 
 class AwsProvider implements KeyProvider {

@@ -53,7 +53,10 @@ export function cached<Value extends Ending>(
       result: within(limitMs, get)
         .then((value) => {
           const ahead = Math.min((value.expiresAt - startedAt) / 4, MAX_AHEAD_MS);
-          held = { value, refreshAt: value.expiresAt - ahead };
+          // One given up for dropped may come late.
+          if (held === undefined || held.value.expiresAt <= value.expiresAt) {
+            held = { value, refreshAt: value.expiresAt - ahead };
+          }
           return value;
         })
         .finally(() => {

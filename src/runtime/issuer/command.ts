@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from "@commander-js/extra-typings";
+import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import type * as z from "zod";
 
 import { Issuer } from "../../config/identity.ts";
@@ -56,7 +56,11 @@ export function addIssuerCommand(program: Command, print: (line: string) => void
     )
     .requiredOption("--out <folder>", "what is published")
     .requiredOption("--key <file>", "the private key; the next one waits beside it")
-    .option("--overlap <duration>", "how long to wait between the steps", parseOverlap, parseOverlap(OVERLAP))
+    .addOption(
+      new Option("--overlap <duration>", "how long to wait between the steps")
+        .argParser(parseOverlap)
+        .default(parseOverlap(OVERLAP), OVERLAP),
+    )
     .option("--force", "take the step without the wait and without a look at what is published", false)
     .option("--dry-run", "write nothing", false)
     .option("--json", "tell it as JSON", false)
@@ -70,8 +74,8 @@ export function addIssuerCommand(program: Command, print: (line: string) => void
         "  done     the last key goes.   Publish the folder.",
         "Exit code 1 when it is too early for the next step, or the next key is not published.",
         "",
-        "Example, from a daily job:",
-        "  kek-broker issuer rotate --out ./issuer --key ./signing-key.json --json",
+        "Example:",
+        "  kek-broker issuer rotate --out ./issuer --key ./signing-key.json",
       ].join("\n"),
     )
     .action(async ({ json, overlap: overlapMs, ...options }) => {

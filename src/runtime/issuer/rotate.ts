@@ -68,12 +68,13 @@ const announce: Step = async (rotate, { now, newKey }, { kid, published }) => {
   const file = nextKeyFile(rotate);
   const next = (await readKeyIfThere(file)) ?? (await newKey());
   const keys = [...published, publicPart(next)];
+  const time = now();
   if (!rotate.dryRun) {
     await writeKey(file, next);
-    await writeWait(rotate, now());
+    await writeWait(rotate, time);
     await writePublic(rotate.out, JWKS_FILE, jwksOf(keys));
   }
-  return report(rotate, "next", kid, keys, [file, join(rotate.out, JWKS_FILE)], now(), [
+  return report(rotate, "next", kid, keys, [file, join(rotate.out, JWKS_FILE)], time, [
     `The next key is ${next.kid}. It signs nothing yet.`,
     `Publish ${rotate.out} now, the last key and the next one in it.`,
     "Then wait: clouds must have read it before a token is signed by it. After that, the same command again.",
@@ -84,11 +85,12 @@ const sign: Step = async (rotate, deps, { issuer, published }) => {
   const next = await readKey(nextKeyFile(rotate));
   await requireWaited(rotate, deps);
   if (!rotate.force) await requireLive(deps, issuer, next.kid);
+  const time = deps.now();
   if (!rotate.dryRun) {
-    await writeWait(rotate, deps.now());
+    await writeWait(rotate, time);
     await rename(nextKeyFile(rotate), rotate.key);
   }
-  return report(rotate, "signing", next.kid, published, [rotate.key], deps.now(), [
+  return report(rotate, "signing", next.kid, published, [rotate.key], time, [
     `The key that signs is ${next.kid}, in ${rotate.key}. The last one is no longer there, and stays published.`,
     "Give it to every broker: where keyFile names it, it is read with the next token; where it is a secret, set",
     "KEK_BROKER_SIGNING_KEY anew and deploy.",

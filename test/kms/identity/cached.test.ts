@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { cached } from "../../../src/kms/identity/cached.ts";
 import { ProviderError } from "../../../src/kms/key-provider.ts";
-import { clock, NOW_S } from "./issuer.ts";
+import { clock } from "./issuer.ts";
 
 const HOUR_S = 3600;
 
@@ -161,6 +161,8 @@ describe("temporary credentials", () => {
     expect(flights).toHaveLength(2);
     await flights[1]?.give();
     await expect(next).resolves.toBe("token-2");
+    await flights[0]?.give(60);
+    await expect(ask()).resolves.toBe("token-2");
   });
 
   it("survive a clock that was set back", async () => {
@@ -173,6 +175,5 @@ describe("temporary credentials", () => {
     await flights[0]?.give();
     await first;
     await expect(ask()).resolves.toBeDefined();
-    expect(NOW_S).toBeGreaterThan(0);
   });
 });

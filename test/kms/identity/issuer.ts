@@ -32,7 +32,7 @@ export const signingKey = (key = KEY) => importSigningKey(JSON.stringify(key));
 
 /** An issuer's documents as a static web server has them, and what is asked of it. */
 export function publishedIssuer(...keys: readonly object[]) {
-  const state = { keys: keys as readonly object[], down: false, asked: 0 };
+  const state: { keys: readonly object[]; down: boolean; asked: number } = { keys, down: false, asked: 0 };
   const documents = (): Readonly<Record<string, object>> => ({
     [`${ISSUER}/.well-known/openid-configuration`]: {
       issuer: ISSUER,
