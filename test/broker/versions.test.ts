@@ -150,6 +150,17 @@ describe("versions", () => {
     expect(await reading(versions, "a")).toEqual({ state: "unavailable", version: "version-7" });
   });
 
+  it("as wraps used them last are kept beside what was read", async () => {
+    const { versions, read, member } = setup("a", "b");
+    versions.used("k", "a", "version-0");
+    versions.used("k", "a", "version-1");
+    member("a").version = "version-2";
+    await read();
+    expect([...versions.lastUsed("k")]).toEqual([["a", "version-1"]]);
+    expect(await reading(versions, "a")).toEqual({ state: "available", version: "version-2" });
+    expect([...versions.lastUsed("another")]).toEqual([]);
+  });
+
   it("that a wrap used are known before any reading", async () => {
     const { versions, read } = setup("a");
     versions.used("k", "a", "version-1");
