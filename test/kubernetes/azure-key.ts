@@ -2,25 +2,28 @@ import { writeFileSync } from "node:fs";
 
 import { type HttpsVault, startFakeKeyVault } from "../emulators/azure-key-vault-server.ts";
 import type { CloudFault, CloudKey, IdentityInput, MemberInput } from "./cloud-key.ts";
-import { type FakeEntra, startFakeEntra } from "./fake-entra.ts";
+import { type Entra, startEntra } from "./entra.ts";
 import { NetworkPath } from "./network-fault.ts";
 import type { Sandbox } from "./sandbox.ts";
 
-/** An RSA key in Azure Key Vault as our own fake plays it, reached with a token that Entra's fake gives for the broker's own. */
+/**
+ * An RSA key in Azure Key Vault as our own fake plays it, reached with a token that Entra's fake gives
+ * for one of the broker's own issuer.
+ */
 export class AzureKey implements CloudKey {
   readonly member: MemberInput;
   readonly env: Readonly<Record<string, string>>;
   readonly identity: IdentityInput;
   readonly #keyUrl: string;
   readonly #fake: HttpsVault;
-  readonly #entra: FakeEntra;
+  readonly #entra: Entra;
   readonly #path: NetworkPath;
 
   private constructor(
     sandbox: Sandbox,
     bits: 2048 | 3072,
     fake: HttpsVault,
-    entra: FakeEntra,
+    entra: Entra,
     path: NetworkPath,
   ) {
     this.#fake = fake;
@@ -32,15 +35,13 @@ export class AzureKey implements CloudKey {
     const ca = sandbox.path("azure.ca.pem");
     writeFileSync(ca, fake.ca);
     this.env = { NODE_EXTRA_CA_CERTS: ca };
-    const keyFile = sandbox.path("issuer.key.json");
-    writeFileSync(keyFile, entra.signingKey, { mode: 0o600 });
-    this.identity = { issuer: { ...entra.issuer, keyFile } };
+    this.identity = entra.identity;
   }
 
   /** One in a sandbox. */
   static async create(sandbox: Sandbox, bits: 2048 | 3072): Promise<AzureKey> {
-    const fake = await startFakeKeyVault();
-    const entra = await startFakeEntra(() => fake.vault.issueToken());
+    const entra = await startEntra(sandbox);
+    const fake = await startFakeKeyVault({ acceptToken: entra.isForVaults });
     return new AzureKey(sandbox, bits, fake, entra, await NetworkPath.open(fake.url));
   }
 

@@ -2,13 +2,14 @@ import { afterAll, beforeAll, describe } from "vitest";
 
 import { describeMigrations } from "./migrations.ts";
 import { describeOutages } from "./outages.ts";
+import { describeQuorum } from "./quorum.ts";
 import { describeRotations } from "./rotations.ts";
 import { useSandbox } from "./sandbox.ts";
 import type { SceneOf } from "./scene.ts";
 import { CLOUDS } from "./three-clouds.ts";
 import { BUILD_TIMEOUT_MS, buildTools, type Tools } from "./tools.ts";
 
-const SCENES = [...CLOUDS.map((cloud) => `${cloud} fails`), "moved", "rotated"];
+const SCENES = [...CLOUDS.map((cloud) => `${cloud} fails`), "two away", "moved", "rotated"];
 
 // All at once, each on brokers, keys and clusters of its own: they are mostly waiting.
 describe.concurrent("a KEK in several clouds", () => {
@@ -37,6 +38,7 @@ describe.concurrent("a KEK in several clouds", () => {
   };
 
   describeOutages(sceneOf);
+  describeQuorum(sceneOf);
   describeMigrations(sceneOf);
   describeRotations(sceneOf);
 });

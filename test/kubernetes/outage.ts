@@ -35,7 +35,7 @@ export class Outage {
   readonly node: ControlPlaneNode;
   /** What has been written, by name. */
   readonly texts = new Map<string, string>();
-  readonly #key: CloudKey;
+  readonly keys: Readonly<Record<CloudName, CloudKey>>;
   readonly #failing: CloudName;
 
   private constructor(
@@ -43,24 +43,24 @@ export class Outage {
     cluster: Cluster,
     node: ControlPlaneNode,
     failing: CloudName,
-    key: CloudKey,
+    keys: Readonly<Record<CloudName, CloudKey>>,
   ) {
     this.stand = stand;
     this.cluster = cluster;
     this.node = node;
     this.#failing = failing;
-    this.#key = key;
+    this.keys = keys;
   }
 
   static async prepare({ sandbox, tools, keep }: Scene, failing: CloudName): Promise<Outage> {
     const keys = await keysInThreeClouds(sandbox, failing === "azure" ? 3072 : 2048);
     const stand = await keep(Stand.start({ sandbox, keys, registry: { [CLUSTER]: [NODE] } }));
     const cluster = await Cluster.start(sandbox, tools, CLUSTER);
-    return new Outage(stand, cluster, await stand.addNode(cluster, NODE), failing, keys[failing]);
+    return new Outage(stand, cluster, await stand.addNode(cluster, NODE), failing, keys);
   }
 
   fail(fault: CloudFault): Promise<void> {
-    return this.#key.fail(fault);
+    return this.keys[this.#failing].fail(fault);
   }
 
   /**
@@ -68,7 +68,7 @@ export class Outage {
    * @returns milliseconds
    */
   async mend(): Promise<number> {
-    await this.#key.mend();
+    await this.keys[this.#failing].mend();
     const began = performance.now();
     await until(
       `${this.#failing} wraps again`,
@@ -111,16 +111,28 @@ export class Outage {
     const began = performance.now();
     await apiserver.restart();
     const readyAfterMs = performance.now() - began;
-    const text = `written while ${name}`;
-    await create(apiserver.api, "secrets", name, text);
-    this.texts.set(name, text);
-    const texts = new Map<string, string>();
-    for (const name of this.texts.keys()) texts.set(name, await read(apiserver.api, "secrets", name));
+    await this.write(name);
+    const texts = await this.readAll();
     const value = decodeStoredValue(
       (await this.cluster.etcd.get(etcdKey("secrets", name))) ?? new Uint8Array(),
     );
     const uses = this.stand.broker.uses().slice(before);
     return { value, members: membersIn(value), texts, readyAfterMs, uses };
+  }
+
+  async write(name: string): Promise<void> {
+    const text = `written while ${name}`;
+    await create(this.node.apiserver.api, "secrets", name, text);
+    this.texts.set(name, text);
+  }
+
+  /** Every Secret as it reads; throws where one does not. */
+  async readAll(): Promise<ReadonlyMap<string, string>> {
+    const texts = new Map<string, string>();
+    for (const name of this.texts.keys()) {
+      texts.set(name, await read(this.node.apiserver.api, "secrets", name));
+    }
+    return texts;
   }
 
   /** The key_ids under which etcd has Secrets. */

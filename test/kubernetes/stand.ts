@@ -27,6 +27,7 @@ export type Registry = Readonly<Record<string, readonly string[]>>;
 export interface KekPlan {
   readonly members: Readonly<Record<string, "both" | "unwrap">>;
   readonly epoch: number;
+  readonly wrapQuorum?: number;
 }
 
 export interface StandOptions {
@@ -185,7 +186,7 @@ type Nodes = NonNullable<NonNullable<BrokerSettings["clusters"]>[string]["nodes"
 
 function settingsFor(
   keys: StandOptions["keys"],
-  { members, epoch }: KekPlan,
+  { members, ...plan }: KekPlan,
   nodeKeys: NodeKeys,
   revoked: string[],
   repointed: Readonly<Record<string, MemberInput>> = {},
@@ -208,7 +209,7 @@ function settingsFor(
     audience: AUDIENCE,
     allowDevelopmentKeys: true,
     ...(identity !== undefined && { identity }),
-    keks: { [KEK]: { members: configured, epoch } },
+    keks: { [KEK]: { members: configured, ...plan } },
     clusters,
     revoked,
   };
