@@ -1,9 +1,7 @@
-import type { Recorder } from "../audit/recorder.ts";
 import { createBroker, type Broker } from "../broker/app.ts";
-import type { IssuerNetwork } from "../broker/issuer-document.ts";
-import type { Log } from "../broker/log.ts";
-import type { Metrics } from "../broker/metrics.ts";
+import type { BrokerDeps } from "../broker/deps.ts";
 import { BrokerProblem, problemBody } from "../broker/problem.ts";
+import type { ProviderMap } from "../broker/state.ts";
 import type { CheckOptions } from "../config/cross-check.ts";
 import type { Platform } from "../kms/platform.ts";
 import { DocumentError } from "../wire/document.ts";
@@ -11,15 +9,16 @@ import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
 import { loadConfig, usesDevelopmentKeys } from "./broker-state.ts";
 
 /** What a runtime that starts instances by itself gives each of them. */
-export interface InstanceOptions {
+export interface InstanceOptions extends Pick<
+  BrokerDeps,
+  "recorder" | "log" | "metrics" | "primitives" | "resolve"
+> {
   /** The configuration. @throws DocumentError when there is none. */
   readonly readConfig: () => Promise<string> | string;
   readonly check: CheckOptions;
   readonly platform: Platform;
-  readonly recorder: Recorder;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly resolve?: IssuerNetwork["resolve"];
+  /** What is done before the first request, where a runtime gives time for that. Never rejects. */
+  readonly prepare?: (providers: ProviderMap) => Promise<void>;
 }
 
 /**
@@ -28,22 +27,21 @@ export interface InstanceOptions {
  * be started again and again, and tell callers nothing.
  */
 export async function startInstance(options: InstanceOptions): Promise<Broker> {
-  const { platform, recorder, log, metrics, resolve } = options;
+  const { readConfig, check, platform, prepare, ...deps } = options;
+  const { log } = deps;
   try {
-    const { state } = await loadConfig(await options.readConfig(), options.check, platform);
+    const { state } = await loadConfig(await readConfig(), check, platform);
     if ("file" in state.config.audit) {
       const message = "no file lasts here: leave audit out, and keep what is printed";
       throw new DocumentError([{ path: "audit", message }]);
     }
     if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
+    await prepare?.(state.providers);
     return createBroker({
+      ...deps,
       state: () => state,
       now: platform.now,
       random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
-      recorder,
-      log,
-      metrics,
-      ...(resolve !== undefined && { resolve }),
     });
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error;

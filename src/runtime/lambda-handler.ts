@@ -12,8 +12,10 @@ import { createAppendRecorder } from "./append-recorder.ts";
 import { startInstance } from "./instance.ts";
 import { createLambdaMetrics } from "./lambda-metrics.ts";
 import { streamLineWriter } from "./line-writer.ts";
+import { nodePrimitives } from "./node-primitives.ts";
 import { nodePlatform } from "./platform-node.ts";
 import { addressesOf } from "./resolve.ts";
+import { warmUp } from "./warm-up.ts";
 
 export interface LambdaOptions {
   readonly env: NodeJS.ProcessEnv;
@@ -46,7 +48,9 @@ export async function createLambdaHandler({ env, out }: LambdaOptions): Promise<
     recorder: createAppendRecorder(streamLineWriter(out), onLost),
     log,
     metrics: metrics ?? NO_METRICS,
+    primitives: nodePrimitives,
     resolve: addressesOf,
+    prepare: (providers) => warmUp(providers, log),
   });
   const app = new Hono();
   app.all("*", async ({ req }) => {
