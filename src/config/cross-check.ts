@@ -36,9 +36,12 @@ export function crossCheck(config: BrokerConfig, known: KnownNames, options: Che
   ];
 }
 
-function checkAddresses({ listen, private: internal, tls }: BrokerConfig): ShapeIssue[] {
+function checkAddresses({ listen, private: internal, tls, tlsInFront }: BrokerConfig): ShapeIssue[] {
   const issues: ShapeIssue[] = [];
-  if (tls === undefined && !isLoopbackHost(hostOf(listen))) {
+  if (tls !== undefined && tlsInFront !== undefined) {
+    issues.push({ path: ["tlsInFront"], message: "goes without tls: one of the two speaks it" });
+  }
+  if (tls === undefined && tlsInFront === undefined && !isLoopbackHost(hostOf(listen))) {
     const message =
       "is plain HTTP beyond this machine: give tls, or listen on loopback behind a proxy that speaks TLS";
     issues.push({ path: ["listen"], message });

@@ -28,7 +28,7 @@ export const BrokerConfig = z.strictObject({
     "What callers name as `aud` in their tokens: this service's own https URL, the same for all its instances.",
   ),
   listen: Address.default("127.0.0.1:8080").describe(
-    "Where callers are answered, HOST:PORT. Other addresses than loopback need `tls`. On Node only.",
+    "Where callers are answered, HOST:PORT. Other addresses than loopback need `tls` (or `tlsInFront`). On Node only.",
   ),
   private: Address.default("127.0.0.1:8081").describe(
     "Where /readyz and /metrics are answered: not for callers. On Node only.",
@@ -40,6 +40,12 @@ export const BrokerConfig = z.strictObject({
     })
     .optional()
     .describe("TLS on Node; read again when the files change."),
+  tlsInFront: z
+    .literal(true)
+    .optional()
+    .describe(
+      "Says that a platform in front speaks TLS and that nothing else reaches `listen`, as on Cloud Run and Container Apps: any address may then do without `tls`. On Node only.",
+    ),
   audit: z
     .union(
       [

@@ -482,6 +482,13 @@ describe("the place where it runs", () => {
     "127.0.0.1.example.com:1",
     "localhost.example.com:1",
   ])("needs tls beyond it (%s)", (listen) => expect(mistakesIn({ ...small(), listen })).toHaveLength(1));
+  it("needs no tls of its own where something in front speaks it", () =>
+    expect(mistakesIn({ ...small(), listen: "0.0.0.0:8080", tlsInFront: true })).toEqual([]));
+  it("takes tls from one side only", () => {
+    const both = { ...small(), tls: { certFile: "c", keyFile: "k" }, tlsInFront: true };
+    expect(mistakesIn(both)).toHaveLength(1);
+    expect(mistakesIn({ ...small(), tlsInFront: false })).toHaveLength(1);
+  });
   it("listens everywhere with tls", () =>
     expect(mistakesIn({ ...small(), listen: "[::]:443", tls: { certFile: "c", keyFile: "k" } })).toEqual([]));
 });
