@@ -85,7 +85,7 @@ export class Canary {
         const value = await this.stored();
         return value.keyId === than ? undefined : value;
       },
-      { withinMs: SWITCHED_WITHIN_MS, everyMs: 500 },
+      { withinMs: SWITCHED_WITHIN_MS, everyMs: 1000 },
     );
   }
 }

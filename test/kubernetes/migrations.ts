@@ -22,7 +22,7 @@ export function describeMigrations(sceneOf: SceneOf): void {
     { timeout: TIMEOUT_MS },
     async ({ expect }) => {
       const scene = sceneOf("moved");
-      const migration = await Migration.prepare(scene, START);
+      const migration = await scene.setUp(() => Migration.prepare(scene, START));
       const { stand } = migration;
       const refuses = async (
         what: string,

@@ -27,7 +27,7 @@ export function describeOutages(sceneOf: SceneOf): void {
     async (failing, { expect }) => {
       const scene = sceneOf(`${failing} fails`);
       const others = CLOUDS.filter((name) => name !== failing);
-      const outage = await Outage.prepare(scene, failing);
+      const outage = await scene.setUp(() => Outage.prepare(scene, failing));
 
       const { state, keyId, maxCiphertext } = await outage.status();
       const well = await outage.fromColdWrite("all-well");

@@ -15,7 +15,7 @@ export function describeQuorum(sceneOf: SceneOf): void {
     { timeout: TIMEOUT_MS },
     async ({ expect }) => {
       const scene = sceneOf("two away");
-      const outage = await Outage.prepare(scene, "aws");
+      const outage = await scene.setUp(() => Outage.prepare(scene, "aws"));
       const { stand, node, keys } = outage;
       await outage.fromColdWrite("all-well");
       const { keyId } = await node.shim.status();
@@ -63,6 +63,55 @@ export function describeQuorum(sceneOf: SceneOf): void {
       expect(await outage.storedKeyIds()).toEqual(new Set([keyId]));
       scene.tell(
         `mended: ${again.texts.size} Secrets read, envelope by ${again.members.join(", ")}, key_id as before`,
+      );
+    },
+  );
+
+  test(
+    "has no key id to show when all brokers start while a member is away, until that member is retired",
+    { timeout: TIMEOUT_MS },
+    async ({ expect }) => {
+      const scene = sceneOf("cold");
+      const outage = await scene.setUp(() => Outage.prepare(scene, "aws"));
+      const { stand, node, keys } = outage;
+      const { shim, apiserver } = node;
+      await outage.fromColdWrite("all-well");
+      const { keyId } = await shim.status();
+
+      await keys.aws.fail("refused");
+      await stand.broker.restart();
+      expect(await outage.status()).toMatchObject({ state: "DEGRADED", keyId: null });
+      expect(await shim.status()).toEqual({ version: "v2", healthz: "ok", keyId });
+      await apiserver.restart();
+      expect(await outage.readAll()).toEqual(outage.texts);
+      scene.tell(
+        "broker restarted: no key id in the KEK's status; a shim that runs keeps its own, and its apiserver may restart",
+      );
+
+      await shim.stop();
+      await shim.start("running");
+      const { healthz } = await shim.status();
+      expect(healthz).toContain("no key id yet");
+      scene.tell(`shim restarted too: "${healthz}"`);
+
+      await stand.move({ members: { ...ALL, aws: "unwrap" }, epoch: 1 });
+      const began = performance.now();
+      await until(
+        "the shim is healthy",
+        async () => ((await shim.get("/readyz")).status === 200 ? true : undefined),
+        {
+          withinMs: READY_WITHIN_MS,
+          everyMs: 250,
+        },
+      );
+      const tookMs = performance.now() - began;
+      const retired = await outage.fromColdWrite("retired");
+      expect(retired.members).toEqual(["gcp", "azure"]);
+      expect(retired.texts).toEqual(outage.texts);
+      expect(retired.value.keyId).toMatch(/^prod-secrets\.1\./);
+      scene.tell(
+        `aws to use: unwrap, epoch 1: shim healthy after ${(tookMs / 1000).toFixed(1)} s, ${retired.texts.size} Secrets read, ` +
+          `envelope by ${retired.members.join(", ")}`,
       );
     },
   );

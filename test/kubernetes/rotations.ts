@@ -3,7 +3,7 @@ import { test } from "vitest";
 import { Cluster } from "./cluster.ts";
 import { Canary } from "./key-id-switch.ts";
 import { until } from "./poll.ts";
-import type { SceneOf } from "./scene.ts";
+import type { Scene, SceneOf } from "./scene.ts";
 import type { Shim } from "./shim.ts";
 import { type ControlPlaneNode, Stand } from "./stand.ts";
 import { storedSecrets } from "./stored-envelope.ts";
@@ -22,11 +22,9 @@ export function describeRotations(sceneOf: SceneOf): void {
     "changes key_id exactly once an apiserver when one of three clouds rotates under traffic",
     { timeout: TIMEOUT_MS },
     async ({ expect }) => {
-      const { sandbox, tools, tell, keep } = sceneOf("rotated");
-      const keys = await keysInThreeClouds(sandbox);
-      const stand = await keep(Stand.start({ sandbox, keys, registry: { [CLUSTER]: NODES }, brokers: 2 }));
-      const cluster = await Cluster.start(sandbox, tools, CLUSTER);
-      const nodes = await Promise.all(NODES.map((node) => stand.addNode(cluster, node)));
+      const scene = sceneOf("rotated");
+      const { tell } = scene;
+      const { stand, cluster, nodes } = await scene.setUp(() => prepare(scene));
       const canaries = await Promise.all(nodes.map((node) => Canary.create(cluster, node)));
       const caller = stand.caller(CLUSTER, NODES[0]);
       const apiservers = nodes.map(({ apiserver }) => apiserver);
@@ -62,6 +60,14 @@ export function describeRotations(sceneOf: SceneOf): void {
       );
     },
   );
+}
+
+async function prepare({ sandbox, tools, keep }: Scene) {
+  const keys = await keysInThreeClouds(sandbox);
+  const stand = await keep(Stand.start({ sandbox, keys, registry: { [CLUSTER]: NODES }, brokers: 2 }));
+  const cluster = await Cluster.start(sandbox, tools, CLUSTER);
+  const nodes = await Promise.all(NODES.map((node) => stand.addNode(cluster, node)));
+  return { stand, cluster, nodes };
 }
 
 /** What the shims' Status shows, each once. */

@@ -7,6 +7,8 @@ export interface Scene {
   readonly tools: Tools;
   /** For the transcript. */
   readonly tell: (line: string) => void;
+  /** One scene at a time, since starting is what costs most. */
+  readonly setUp: <T>(start: () => Promise<T>) => Promise<T>;
   /** Closes it after the tests, however they end. */
   readonly keep: <T extends { close(): Promise<void> }>(made: Promise<T>) => Promise<T>;
 }

@@ -9,7 +9,7 @@ import { storedSecrets } from "./stored-envelope.ts";
 import type { StoredValue } from "./stored-value.ts";
 
 /** Between the requests of each. Less of what is kept in etcd, and has to be written again at the end. */
-const PAUSE_MS = { writes: 500, reads: 100, unwraps: 100 };
+const PAUSE_MS = { writes: 500, reads: 200, unwraps: 200 };
 /** Turns after which a caller looks again at what lies in etcd. */
 const LOOK_EVERY = 25;
 
