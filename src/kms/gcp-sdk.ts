@@ -124,7 +124,6 @@ async function open(
   const client = new sdk.KeyManagementServiceClient({
     apiEndpoint: endpoint.hostname,
     port: Number(endpoint.port) || (plain ? 80 : 443),
-    universeDomain: "googleapis.com",
     // It adds nothing to a request: each brings its own authorization, by one deadline with the rest of the call.
     authClient: Object.assign(new PassThroughClient(), { fetch: sendByFetch }),
     ...(transport === "rest"

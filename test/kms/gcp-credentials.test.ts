@@ -132,9 +132,12 @@ describe("Application Default Credentials", () => {
     { what: "not there", content: undefined },
     { what: "not JSON", content: "private" },
     { what: "of an unknown type", content: { type: "tomorrow" } },
-  ])("are AccessDenied when the file is $what", async ({ content }) => {
+  ])("are AccessDenied when the file is $what, and are looked for again later", async ({ content }) => {
     if (content === undefined) vi.stubEnv("GOOGLE_APPLICATION_CREDENTIALS", join(folder, "none"));
     else givenCredentials(content);
-    await expect(authorizationOf(undefined, false)(signal)).rejects.toMatchObject({ code: "AccessDenied" });
+    const authorization = authorizationOf(undefined, false);
+    await expect(authorization(signal)).rejects.toMatchObject({ code: "AccessDenied" });
+    givenFederation(granted);
+    expect(await authorization(signal)).toMatchObject({ authorization: "Bearer ya29.granted" });
   });
 });
