@@ -17,6 +17,8 @@ export interface GoogleAccess {
 
 /** What differs between the runtimes that a broker runs on. Nothing here asks a cloud before its first use. */
 export interface Platform extends ExchangeDeps {
+  /** Lets work outlive the request that began it: Workers end the rest. `undefined` where nothing would. */
+  readonly background: ((work: Promise<unknown>) => void) | undefined;
   /** @throws TypeError where access tokens must be given and are not: the configuration is checked for that. */
   readonly google: (access: GoogleAccess) => GoogleKms;
   /** The platform's own for AWS; `undefined` leaves it to AWS's SDK to find some. */

@@ -67,7 +67,7 @@ function awsProvider({ keyArn, endpoint, federation }: AwsKey, place: ProviderPl
     region: regionOf(keyArn),
     sessionName: `kek-broker-${kek}`,
   };
-  const session = cached({ now: platform.now, get: (signal) => assumeRole(role, platform, signal) });
+  const session = cached({ ...timeOf(platform), get: (signal) => assumeRole(role, platform, signal) });
   return createAwsProvider({ keyArn, endpoint, session });
 }
 
@@ -78,7 +78,7 @@ function googleProvider({ cryptoKey, federation, ...access }: GoogleKey, place: 
   }
   const principal = { federation, identity: identityOf(place) };
   const get = (signal: AbortSignal) => exchangeAtGoogle(principal, platform, signal);
-  const accessToken = cached({ now: platform.now, get });
+  const accessToken = cached({ ...timeOf(platform), get });
   return createGcpProvider({ cryptoKey, transport: platform.google({ ...access, accessToken }) });
 }
 
@@ -91,9 +91,13 @@ function azureProvider({ federation, ...key }: AzureKey, place: ProviderPlace): 
   const application = { federation, identity: identityOf(place) };
   const credential = azureCredential(
     (request, signal) => exchangeAtEntra({ ...application, ...request }, platform, signal),
-    platform.now,
+    timeOf(platform),
   );
   return createAzureProvider({ ...rest, credential });
+}
+
+function timeOf({ now, background }: Platform) {
+  return { now, background };
 }
 
 function identityOf({ identity }: ProviderPlace): IdentityTokenSource {

@@ -16,6 +16,7 @@ export function nodePlatform(env: NodeJS.ProcessEnv): Platform {
   return {
     fetch: (request) => fetch(request),
     now,
+    background: undefined,
     google: ({ transport = "grpc", ...access }) => createGoogleSdk({ ...access, transport }),
     awsCredentials: undefined,
     azureCredential: () => defaultAzureCredential(env, now),
@@ -39,18 +40,21 @@ export function nodePlatform(env: NodeJS.ProcessEnv): Platform {
  */
 function defaultAzureCredential(env: NodeJS.ProcessEnv, now: () => number): TokenCredential {
   let chain: Promise<TokenCredential> | undefined;
-  return azureCredential(async ({ scope, claims }, signal) => {
-    try {
-      chain ??= loadAzureCredential(env);
-      const token = await (
-        await chain
-      ).getToken(scope, { abortSignal: signal, ...(claims !== undefined && { claims }) });
-      if (token === null) throw new ProviderError("AccessDenied", "Azure token: none could be had");
-      return { token: token.token, expiresAt: token.expiresOnTimestamp };
-    } catch (error) {
-      throw fromCredentialError(error);
-    }
-  }, now);
+  return azureCredential(
+    async ({ scope, claims }, signal) => {
+      try {
+        chain ??= loadAzureCredential(env);
+        const token = await (
+          await chain
+        ).getToken(scope, { abortSignal: signal, ...(claims !== undefined && { claims }) });
+        if (token === null) throw new ProviderError("AccessDenied", "Azure token: none could be had");
+        return { token: token.token, expiresAt: token.expiresOnTimestamp };
+      } catch (error) {
+        throw fromCredentialError(error);
+      }
+    },
+    { now },
+  );
 }
 
 async function loadAzureCredential(env: NodeJS.ProcessEnv): Promise<TokenCredential> {

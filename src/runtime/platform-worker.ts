@@ -1,3 +1,5 @@
+import { waitUntil } from "cloudflare:workers";
+
 import { createGoogleRest } from "../kms/gcp-rest.ts";
 import type { Platform } from "../kms/platform.ts";
 import { fixedKey, ownIssuer } from "./own-issuer.ts";
@@ -16,6 +18,7 @@ export function workerPlatform(secrets: WorkerSecrets): Platform {
   return {
     fetch: (request) => fetch(request),
     now: Date.now,
+    background: waitUntil,
     google: ({ endpoint, accessToken }) => {
       if (accessToken === undefined) throw new TypeError("Workers have no credentials for Google");
       return createGoogleRest({ endpoint, accessToken });

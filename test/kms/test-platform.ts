@@ -6,6 +6,7 @@ export function testPlatform(own: Partial<Platform> = {}): Platform {
   return {
     fetch: (request) => fetch(request),
     now: Date.now,
+    background: undefined,
     google: ({ endpoint, accessToken }) => {
       if (accessToken === undefined) throw new TypeError("no credentials for Google");
       return createGoogleRest({ endpoint, accessToken });

@@ -1,7 +1,7 @@
 import type { TokenCredential } from "@azure/core-auth";
 
 import type { AccessToken, AccessTokenSource } from "../access-token.ts";
-import { cached } from "./cached.ts";
+import { cached, type CachedOptions } from "./cached.ts";
 
 /** What an Azure SDK asks for. */
 export interface AzureTokenRequest {
@@ -17,7 +17,7 @@ export interface AzureTokenRequest {
  */
 export function azureCredential(
   get: (request: AzureTokenRequest, signal: AbortSignal) => Promise<AccessToken>,
-  now: () => number,
+  time: Pick<CachedOptions<AccessToken>, "now" | "background">,
 ): TokenCredential {
   const sources = new Map<string, AccessTokenSource>();
   return {
@@ -25,7 +25,7 @@ export function azureCredential(
       const scope = typeof scopes === "string" ? scopes : scopes.join(" ");
       const claims = options?.claims;
       const kept = claims === undefined ? sources.get(scope) : undefined;
-      const source = kept ?? cached({ now, get: (signal) => get({ scope, claims }, signal) });
+      const source = kept ?? cached({ ...time, get: (signal) => get({ scope, claims }, signal) });
       sources.set(scope, source);
       // The SDK shares one answer among requests, so that the end of one must not be the end of the others.
       const { token, expiresAt } = await source(new AbortController().signal);

@@ -11,6 +11,8 @@ export interface CachedOptions<Value extends Ending> {
   readonly get: (signal: AbortSignal) => Promise<Value>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Lets work outlive the request that began it, where a runtime would end it. */
+  readonly background?: ((work: Promise<unknown>) => void) | undefined;
   /** The most time for getting one. */
   readonly limitMs?: number;
 }
@@ -41,7 +43,7 @@ interface Flight<Value> {
 export function cached<Value extends Ending>(
   options: CachedOptions<Value>,
 ): (signal: AbortSignal) => Promise<Value> {
-  const { get, now, limitMs = LIMIT_MS } = options;
+  const { get, now, background, limitMs = LIMIT_MS } = options;
   let held: Held<Value> | undefined;
   let flight: Flight<Value> | undefined;
   let retryAt = Number.NEGATIVE_INFINITY;
@@ -64,10 +66,11 @@ export function cached<Value extends Ending>(
         }),
     };
     flight = own;
+    background?.(own.result.catch(() => {}));
     return own.result;
   };
 
-  /** A flight that outlives its limit was dropped with the request that began it: Workers do that. */
+  /** A flight that outlives its limit was dropped with the request that began it, or the process was frozen. */
   const join = (): Promise<Value> => {
     const age = flight === undefined ? 0 : now() - flight.startedAt;
     if (flight !== undefined && age >= 0 && age <= limitMs) return flight.result;
