@@ -43,17 +43,13 @@ export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T>
 }
 
 /** Whether the promise settled, well or not, within `ms`. Never rejects. */
-export async function settlesWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
-  const deadline = startDeadline(ms);
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  try {
-    return await orAbort(settled, deadline.signal);
-  } catch {
-    return false;
-  } finally {
-    deadline.clear();
-  }
+export function settlesWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), ms);
+    const settled = (): void => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    promise.then(settled, settled);
+  });
 }
