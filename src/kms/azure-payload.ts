@@ -1,3 +1,5 @@
+import { LRUCache } from "lru-cache";
+
 import { lengthPrefixed } from "../wire/length-prefixed.ts";
 import type { WrapContext } from "./key-provider.ts";
 import { MAX_WRAPPABLE_BYTES } from "./wrappable.ts";
@@ -52,8 +54,16 @@ export async function readPayload(
   return difference === 0 ? payload.slice(HEAD_BYTES, end) : undefined;
 }
 
-async function contextDigestV1({ kek, cluster }: WrapContext): Promise<Uint8Array<ArrayBuffer>> {
+/** Of callers' clusters, which are few: Web Crypto's way there and back takes longer than all else of a payload. */
+const digests = new LRUCache<string, Uint8Array>({ max: 256 });
+
+async function contextDigestV1({ kek, cluster }: WrapContext): Promise<Uint8Array> {
+  const name = JSON.stringify([kek, cluster]);
+  const known = digests.get(name);
+  if (known !== undefined) return known;
   const fields = ["kek-broker/azure-key-vault/v1", kek, cluster].map(lengthPrefixed);
   const bytes = new Uint8Array(fields.flatMap((field) => [...field]));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  digests.set(name, digest);
+  return digest;
 }
