@@ -165,29 +165,37 @@ describe("a body", () => {
     expect(sent).toBeLessThan(80_000);
   });
 
-  it("of exactly 8 KiB is read", async () => {
-    const whole = JSON.stringify(good).padEnd(8192, " ");
-    const answer = await send(harness, streamed(whole, await headersFor(whole)));
-    expect(answer.status, answer.text).toBe(200);
-  });
+  describe.each([
+    ["without Content-Length", () => ({})],
+    ["with Content-Length", (length: number) => ({ "content-length": String(length) })],
+  ])("%s", (_, announced) => {
+    it("of exactly 8 KiB is read", async () => {
+      const whole = JSON.stringify(good).padEnd(8192, " ");
+      const answer = await send(harness, streamed(whole, await headersFor(whole, announced(8192))));
+      expect(answer.status, answer.text).toBe(200);
+    });
 
-  it("that comes byte by byte is read whole", async () => {
-    const body = JSON.stringify(good);
-    const answer = await send(harness, streamed(body, await headersFor(body), body.length));
-    expect(answer.status, answer.text).toBe(200);
-  });
+    it("that comes byte by byte is read whole", async () => {
+      const body = JSON.stringify(good);
+      const headers = await headersFor(body, announced(body.length));
+      const answer = await send(harness, streamed(body, headers, body.length));
+      expect(answer.status, answer.text).toBe(200);
+    });
 
-  it("that never ends is given up at the caller's time", async () => {
-    const stream = new ReadableStream<Uint8Array>({ start: (c) => c.enqueue(Uint8Array.of(123)) });
-    const headers = await headersFor("{", { "x-timeout-ms": "20" });
-    const answer = await send(harness, streaming(stream, headers));
-    expect(problemCode(answer)).toBe("Validation");
-  });
+    it("that never ends is given up at the caller's time", async () => {
+      const stream = new ReadableStream<Uint8Array>({ start: (c) => c.enqueue(Uint8Array.of(123)) });
+      const headers = await headersFor("{", { "x-timeout-ms": "20", ...announced(100) });
+      const answer = await send(harness, streaming(stream, headers));
+      expect(problemCode(answer)).toBe("Validation");
+    });
 
-  it("that breaks off is a bad request", async () => {
-    const stream = new ReadableStream<Uint8Array>({ pull: (c) => c.error(new Error("connection lost")) });
-    const answer = await send(harness, streaming(stream, await headersFor("{")));
-    expect(problemCode(answer)).toBe("Validation");
+    it("that breaks off is a bad request", async () => {
+      const stream = new ReadableStream<Uint8Array>({
+        pull: (c) => c.error(new Error("connection lost")),
+      });
+      const answer = await send(harness, streaming(stream, await headersFor("{", announced(100))));
+      expect(problemCode(answer)).toBe("Validation");
+    });
   });
 
   // Else some runtimes reset the connection before the refusal is read.
