@@ -25,7 +25,6 @@ export const Issuer = z.strictObject({
 });
 
 const PLATFORMS = ["aws", "google", "azure"] as const;
-export type Platform = (typeof PLATFORMS)[number];
 
 const ALTERNATIVES = ["issuer", "platform"] as const;
 

@@ -5,7 +5,7 @@ import { importSigningKey, SigningKeyError, type SigningKey } from "../kms/ident
 import { DocumentError } from "../wire/document.ts";
 
 /** Where the environment's or Worker's secret is, on every runtime. */
-export const SIGNING_KEY_VARIABLE = "KEK_BROKER_SIGNING_KEY";
+const SIGNING_KEY_VARIABLE = "KEK_BROKER_SIGNING_KEY";
 
 /**
  * The issuer of the broker's own as a source of tokens, after one look at its key.

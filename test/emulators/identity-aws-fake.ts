@@ -13,7 +13,7 @@ export interface AwsFakeOptions {
   readonly now: () => number;
 }
 
-export interface AwsSessionSeen {
+interface AwsSessionSeen {
   readonly roleArn: string;
   readonly sessionName: string;
   readonly durationS: number;

@@ -18,7 +18,7 @@ export interface EntraFakeOptions {
   readonly now: () => number;
 }
 
-export interface EntraToken {
+interface EntraToken {
   readonly clientId: string;
   readonly tenantId: string;
   /** As `https://vault.azure.net`. */

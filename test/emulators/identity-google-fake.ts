@@ -19,7 +19,7 @@ export interface GoogleFakeOptions {
   readonly now: () => number;
 }
 
-export interface GoogleToken {
+interface GoogleToken {
   /** `principal://…` of the pool, or the service account. */
   readonly principal: string;
   readonly scopes: readonly string[];

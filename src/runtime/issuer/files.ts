@@ -18,7 +18,7 @@ export interface IssuerPlace {
   readonly key: string;
 }
 
-export const PRIVATE_MODE = 0o600;
+const PRIVATE_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 
 export const DISCOVERY_FILE = join(".well-known", "openid-configuration");
