@@ -24,6 +24,7 @@ const tasks = {
   check,
   matrix,
   bench,
+  bundle,
   provision,
 };
 
@@ -173,6 +174,12 @@ function provision() {
 function testReal() {
   provision();
   runVitest(["vectors", "emulators", "fuzz", "kubernetes"], args);
+}
+
+/** What a container or a function runs, in dist/bundle (scripts/bundle.mjs). */
+function bundle() {
+  build();
+  step("bundle", process.execPath, [join("scripts", "bundle.mjs"), ...args]);
 }
 
 async function bench() {

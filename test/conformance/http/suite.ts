@@ -58,27 +58,36 @@ export function describeBroker(
       );
       broker = await start(fixture);
       target = { url: broker.url, audience: fixture.audience };
-      if (cloud !== undefined) await untilWarm();
     });
     afterAll(async () => {
       await broker?.close();
     });
 
     const as = (node: keyof Fixture["nodes"]) => fixture.nodes[node];
-    const wrap = (plaintext: Buffer, mistakes?: Mistakes) =>
-      call(target, as("primary"), "POST", WRAP, { plaintext: plaintext.toString("base64") }, mistakes);
-    const unwrap = (ciphertext: unknown, node: keyof Fixture["nodes"] = "primary") =>
-      call(target, as(node), "POST", UNWRAP, { ciphertext });
-
-    /** What comes first waits for SDKs and tokens too, and on a busy machine longer than a call may take. */
-    async function untilWarm(): Promise<void> {
-      let first = await wrap(randomBytes(32));
-      for (let tries = 1; (first.status !== 200 || "degraded" in first.json) && tries < 60; tries++) {
+    /**
+     * Asks again where clouds were too slow for a call's time, as callers do: several emulators, the broker and the
+     * test share a machine. A development key is always in time.
+     */
+    async function patiently(ask: () => Promise<Answer>): Promise<Answer> {
+      const patience = cloud === undefined ? 1 : 60;
+      let answer = await ask();
+      for (let tries = 1; isLate(answer) && tries < patience; tries++) {
         await setTimeout(500);
-        first = await wrap(randomBytes(32));
+        answer = await ask();
       }
-      expect(first.status, first.text).toBe(200);
+      return answer;
     }
+    const isLate = ({ status, json }: Answer): boolean =>
+      (status === 503 && json["retryable"] === true) ||
+      "degraded" in json ||
+      (json["state"] ?? "ACTIVE") !== "ACTIVE";
+    const wrap = (plaintext: Buffer, mistakes?: Mistakes) =>
+      patiently(() =>
+        call(target, as("primary"), "POST", WRAP, { plaintext: plaintext.toString("base64") }, mistakes),
+      );
+    const unwrap = (ciphertext: unknown, node: keyof Fixture["nodes"] = "primary") =>
+      patiently(() => call(target, as(node), "POST", UNWRAP, { ciphertext }));
+    const status = () => patiently(() => call(target, as("primary"), "GET", STATUS));
 
     /** The next good request works: nothing a bad one did may last. */
     async function expectStillServing(): Promise<void> {
@@ -145,7 +154,7 @@ export function describeBroker(
 
     describe("status", () => {
       it("tells state, key id, members, lease and limits", async () => {
-        const answer = await call(target, as("primary"), "GET", STATUS);
+        const answer = await status();
         expect(answer.status, answer.text).toBe(200);
         expect(answer.json).toMatchObject({
           name: KEK,
@@ -161,7 +170,7 @@ export function describeBroker(
       });
 
       it("bounds what a wrap of 32 bytes can be", async () => {
-        const { json } = await call(target, as("primary"), "GET", STATUS);
+        const { json } = await status();
         const wrapped = await wrap(randomBytes(32));
         expect(Buffer.from(String(wrapped.json["ciphertext"]), "base64").length).toBeLessThanOrEqual(
           Number(json["maxCiphertext"]),

@@ -6,7 +6,7 @@ import { FakeAwsKms } from "../aws-kms-fake.ts";
 import { FakeKeyVault } from "../azure-key-vault-fake.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../google-kms-fake.ts";
 import { describeProviderContract } from "../provider-contract.ts";
-import { sendOn } from "./emulated-clouds.ts";
+import { sendOn } from "../clouds/emulated-clouds.ts";
 import { ProviderInside, rememberTimeouts } from "./provider-inside.ts";
 
 const VAULT = "https://kek-test.vault.azure.net";

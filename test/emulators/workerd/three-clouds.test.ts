@@ -2,12 +2,12 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { describeBroker } from "../../conformance/http/suite.ts";
 import { startWorkerdBroker } from "../../conformance/http/workerd.ts";
-import { type EmulatedClouds, startEmulatedClouds } from "./emulated-clouds.ts";
+import { type NamedClouds, startNamedClouds } from "../clouds/emulated-clouds.ts";
 
-let clouds: EmulatedClouds;
+let clouds: NamedClouds;
 
 beforeAll(async () => {
-  clouds = await startEmulatedClouds();
+  clouds = await startNamedClouds();
 });
 afterAll(() => clouds?.close());
 
