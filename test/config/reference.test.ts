@@ -44,6 +44,15 @@ describe("docs/configuration.md", () => {
   });
 });
 
+describe("docs/federation.md", () => {
+  it("has a broker's file that is right", () => {
+    const federation = fileURLToPath(new URL("../../docs/federation.md", import.meta.url));
+    const [, yaml = ""] = /```yaml\n(# broker[^]*?)```/.exec(readFileSync(federation, "utf8")) ?? [];
+    const config = parseBrokerConfig(yaml, { allowDevelopmentKeys: false, listens: true });
+    expect(config.identity).toEqual({ platform: "google" });
+  });
+});
+
 describe("docs/broker-config.schema.json", () => {
   it("is what kekctl config schema prints", () => {
     const current = `${JSON.stringify(brokerConfigJsonSchema(), null, 2)}\n`;
