@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe } from "vitest";
+import { afterAll, beforeAll, describe, vi } from "vitest";
 
 import { describeMigrations } from "./migrations.ts";
 import { describeOutages } from "./outages.ts";
@@ -11,7 +11,9 @@ import { BUILD_TIMEOUT_MS, buildTools, type Tools } from "./tools.ts";
 
 const SCENES = [...CLOUDS.map((cloud) => `${cloud} fails`), "two away", "cold", "moved", "rotated"];
 
-// All at once, each on brokers, keys and clusters of its own: they are mostly waiting.
+// Several at once, each on brokers, keys and clusters of its own: they are mostly waiting, and two cores can still do it.
+vi.setConfig({ maxConcurrency: 4 });
+
 describe.concurrent("a KEK in several clouds", () => {
   let tools: Tools;
   beforeAll(async () => {
@@ -45,7 +47,7 @@ describe.concurrent("a KEK in several clouds", () => {
     };
   };
 
-  // Five at a time, by vitest's default: the longest first.
+  // The longest first.
   describeMigrations(sceneOf);
   describeRotations(sceneOf);
   describeOutages(sceneOf);

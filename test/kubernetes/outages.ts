@@ -30,7 +30,7 @@ export function describeOutages(sceneOf: SceneOf): void {
       const outage = await scene.setUp(() => Outage.prepare(scene, failing));
 
       const { state, keyId, maxCiphertext } = await outage.status();
-      const well = await outage.fromColdWrite("all-well");
+      const well = await outage.fromColdWriteByAll("all-well");
       const size = well.value.encryptedDekSource.length;
       expect(state).toBe("ACTIVE");
       expect(well.value).toMatchObject({ provider: PROVIDER, keyId });
@@ -73,7 +73,7 @@ export function describeOutages(sceneOf: SceneOf): void {
 
       const { status, afterMs } = await outage.statusWith("available");
       expect(status).toMatchObject({ state: "ACTIVE", keyId });
-      const again = await outage.fromColdWrite("well-again");
+      const again = await outage.fromColdWriteByAll("well-again");
       expect(again.members).toEqual(CLOUDS);
       expect(again.texts).toEqual(outage.texts);
       expect(await outage.storedKeyIds()).toEqual(new Set([keyId]));

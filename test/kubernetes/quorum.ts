@@ -17,7 +17,7 @@ export function describeQuorum(sceneOf: SceneOf): void {
       const scene = sceneOf("two away");
       const outage = await scene.setUp(() => Outage.prepare(scene, "aws"));
       const { stand, node, keys } = outage;
-      await outage.fromColdWrite("all-well");
+      await outage.fromColdWriteByAll("all-well");
       const { keyId } = await node.shim.status();
 
       await Promise.all([keys.aws.fail("refused"), keys.azure.fail("refused")]);
@@ -29,7 +29,7 @@ export function describeQuorum(sceneOf: SceneOf): void {
 
       await node.shim.restart();
       await node.apiserver.restart("serving");
-      const refused = await node.apiserver.api.get("/api/v1/namespaces/default/secrets/all-well");
+      const refused = await node.apiserver.api.get("/api/v1/namespaces/default/secrets/two-away");
       expect(refused.status).toBe(500);
       const wrap = stand.broker.uses().findLast(({ intent }) => intent.operation === "wrap");
       expect(wrap?.outcome?.result).not.toBe("ok");
@@ -57,7 +57,7 @@ export function describeQuorum(sceneOf: SceneOf): void {
       await keys.azure.mend();
       await outage.mend();
       await stand.move({ members: ALL, epoch: 0 });
-      const again = await outage.fromColdWrite("well-again");
+      const again = await outage.fromColdWriteByAll("well-again");
       expect(again.members).toEqual(Object.keys(ALL));
       expect(again.texts).toEqual(outage.texts);
       expect(await outage.storedKeyIds()).toEqual(new Set([keyId]));
@@ -75,7 +75,7 @@ export function describeQuorum(sceneOf: SceneOf): void {
       const outage = await scene.setUp(() => Outage.prepare(scene, "aws"));
       const { stand, node, keys } = outage;
       const { shim, apiserver } = node;
-      await outage.fromColdWrite("all-well");
+      await outage.fromColdWriteByAll("all-well");
       const { keyId } = await shim.status();
 
       await keys.aws.fail("refused");
@@ -90,8 +90,15 @@ export function describeQuorum(sceneOf: SceneOf): void {
 
       await shim.stop();
       await shim.start("running");
-      const { healthz } = await shim.status();
-      expect(healthz).toContain("no key id yet");
+      const healthz = await until(
+        "the shim says what it misses",
+        async () => {
+          const { healthz } = await shim.status();
+          return healthz.includes("no key id yet") ? healthz : undefined;
+        },
+        { withinMs: READY_WITHIN_MS },
+      );
+      expect((await shim.get("/readyz")).status).toBe(503);
       scene.tell(`shim restarted too: "${healthz}"`);
 
       await stand.move({ members: { ...ALL, aws: "unwrap" }, epoch: 1 });
