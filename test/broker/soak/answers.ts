@@ -34,6 +34,8 @@ async function requireRightWrap({ broker, clouds, status, text }: Answered): Pro
   const head = readHead(new Uint8Array(Buffer.from(ciphertext, "base64")));
   expect(head.keyId).toBe(keyId);
   expect(head.members.map(({ name }) => name)).toEqual(MEMBERS.filter((name) => able.includes(name)));
+  for (const name of able) broker.met.add(name);
+  requireKnown(broker, keyId);
   if (missing.length > 0) return;
   const used = new Map(
     head.members.map(({ name, wrap }) => [name, clouds[name as MemberName].versionOf(wrap) ?? "none"]),
@@ -48,6 +50,8 @@ async function requireRightStatus({ broker, clouds, status, text }: Answered): P
   expect(told.members.map(({ name, use }) => [name, use])).toEqual(
     MEMBERS.map((name) => [name, setup.wrapping.includes(name) ? "both" : "unwrap"]),
   );
+  for (const { name, state } of told.members) if (state === "available") broker.met.add(name as MemberName);
+  requireKnown(broker, told.keyId);
   if (!broker.readsAreFresh) return;
   for (const { name, state } of told.members) {
     const fault = broker.view(name as MemberName).faults.get("version");
@@ -67,6 +71,11 @@ async function requireRightStatus({ broker, clouds, status, text }: Answered): P
     return reading.kind === "behind" ? reading.at : clouds[name].primary;
   };
   expect(told.keyId).toBe(await idOf(setup, read));
+}
+
+/** Whoever has met all members knows an id, whatever is away now; null is for who has not. */
+function requireKnown({ met, setup }: BrokerInstance, keyId: string | null): void {
+  expect(keyId !== null).toBe(setup.wrapping.every((name) => met.has(name)));
 }
 
 /** Whether this broker, now, must be able to open what these members wrapped. */

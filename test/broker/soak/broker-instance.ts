@@ -16,6 +16,8 @@ export class BrokerInstance {
   stirredAt: number;
   readonly #now: () => number;
   readonly #views: Readonly<Record<MemberName, CloudView>>;
+  /** Members whose version this process has come to know. */
+  readonly met = new Set<MemberName>();
   #harness: Harness;
 
   constructor(origin: string, clouds: Clouds, setup: KekSetup, now: () => number) {
@@ -31,6 +33,7 @@ export class BrokerInstance {
   restart(setup: KekSetup): void {
     this.setup = setup;
     this.stirredAt = this.#now();
+    this.met.clear();
     this.#harness = this.#start();
   }
 

@@ -28,7 +28,11 @@ export class Command implements fc.AsyncCommand<Model, World> {
   async run(model: Model, world: World): Promise<void> {
     count("commands");
     count(`command ${this.#name.split(" ")[0] ?? ""}`);
-    await this.#step(world, model);
+    try {
+      await this.#step(world, model);
+    } finally {
+      world.requireNoComplaint();
+    }
     for (const { shim } of world.places) requireNoReturn(shim.shown);
   }
 

@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 
 const WEIGHTS: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [12, troubles.passes],
-  [6, troubles.failures],
+  [8, troubles.failures],
   [3, troubles.heals],
   [2, troubles.restarts],
   [3, troubles.switches],
@@ -25,7 +25,7 @@ const WEIGHTS: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [2, changes.reloads],
   [8, uses.encrypts],
   [4, uses.decrypts],
-  [1, uses.decryptsOfAll],
+  [3, uses.decryptsOfAll],
   [4, uses.quiets],
 ];
 

@@ -10,6 +10,7 @@ import { Standing } from "../../../src/shim/standing.ts";
 import { StatusPoller } from "../../../src/shim/status-poller.ts";
 import { Transport, type Exchange, type RawAnswer } from "../../../src/shim/transport.ts";
 import { KEK } from "../fixture.ts";
+import { Evidence } from "./evidence.ts";
 
 /** What a shim needs of the world around it. */
 export interface Surroundings {
@@ -18,6 +19,8 @@ export interface Surroundings {
   readonly random: () => number;
   readonly token: () => Promise<string>;
   readonly exchange: (exchange: Exchange) => Promise<RawAnswer>;
+  /** Takes what went wrong where the shim would swallow it. */
+  readonly complain: (complaint: unknown) => void;
 }
 
 class InProcess extends Transport {
@@ -77,17 +80,23 @@ export class ShimInstance {
   readonly events: string[] = [];
   /** Every id it has shown, in order. */
   readonly shown: string[] = [];
+  readonly #evidence: Evidence;
   readonly #origins: readonly string[];
   readonly #clock: PollClock;
   readonly #mode: DirectMode;
   readonly #stopping = new AbortController();
 
-  private constructor({ origins, now, random, token, exchange }: Surroundings) {
+  private constructor({ origins, now, random, token, exchange, complain }: Surroundings) {
     this.#origins = origins;
+    this.#evidence = new Evidence(now);
     this.#clock = new PollClock(now);
     const clock: Clock = { now, wall: now, sleep: async () => {} };
     const log: Log = (_level, event, fields) => {
       this.events.push(event);
+      if (event === "key id changed") {
+        const complaint = this.#evidence.against(fields?.keyId);
+        if (complaint !== undefined) complain(complaint);
+      }
       if (event === "key id first seen" || event === "key id changed") this.shown.push(fields?.keyId ?? "");
     };
     const metrics = new ShimMetrics(() => 0);
@@ -95,7 +104,11 @@ export class ShimInstance {
       kek: KEK,
       brokers: origins,
       identity: { token, refused: () => undefined },
-      transport: new InProcess(exchange),
+      transport: new InProcess(async (asked) => {
+        const answer = await exchange(asked);
+        this.#evidence.heard(asked.path, answer);
+        return answer;
+      }),
       clock,
       random,
       log,

@@ -9,7 +9,10 @@ const ALL = ["wrap", "unwrap", "version"] as const;
 
 async function setUp() {
   const world = await World.start(1);
-  onTestFinished(() => world.stop());
+  onTestFinished(() => {
+    world.stop();
+    world.requireNoComplaint();
+  });
   const [one, two, three] = world.brokers;
   const [ordered, balanced] = world.places;
   if (!one || !two || !three || !ordered || !balanced) throw new Error("no world");

@@ -45,6 +45,8 @@ export class World {
   now = NOW;
   /** True changes of the id since all was last quiet. */
   rotations = 0;
+  /** What was wrong inside a shim, which would take it for a broker's failure. */
+  readonly #complaints: unknown[] = [];
   #turn = 0;
   #random: number;
   #token: { readonly until: number; readonly text: Promise<string> } | undefined;
@@ -126,6 +128,11 @@ export class World {
     };
   }
 
+  /** @throws what was found wrong since the start */
+  requireNoComplaint(): void {
+    if (this.#complaints.length > 0) throw this.#complaints[0];
+  }
+
   stop(): void {
     for (const { shim } of this.places) shim.stop();
   }
@@ -141,6 +148,7 @@ export class World {
       },
       token: () => this.#freshToken(),
       exchange: (exchange) => this.#exchange(exchange),
+      complain: (complaint) => void this.#complaints.push(complaint),
     });
   }
 
@@ -165,7 +173,8 @@ export class World {
     const init = { method, headers, ...(method === "POST" && { body: new Uint8Array(body) }) };
     const response = await broker.fetch(new Request(`${origin}${path}`, init));
     const text = await response.text();
-    await requireRightAnswer({ broker, clouds: this.clouds, path, status: response.status, text });
+    const answered = { broker, clouds: this.clouds, path, status: response.status, text };
+    await requireRightAnswer(answered).catch((complaint: unknown) => this.#complaints.push(complaint));
     return {
       status: response.status,
       contentType: response.headers.get("content-type") ?? "",
