@@ -116,9 +116,9 @@ function inWords(envelopes: Record<string, number>): string {
 
 function toldInAll(tally: Tally): string {
   return Object.entries(tally)
-    .map(
-      ([kind, { done, again, failures, slowestMs }]) =>
-        `${done} ${kind} (slowest ${seconds(slowestMs)}, ${again} asked again), ${failures.length} failed`,
-    )
+    .map(([kind, { done, again, failures, slowestMs }]) => {
+      const more = again > 0 ? `, ${again} asked again` : "";
+      return `${done} ${kind} (slowest ${seconds(slowestMs)}${more}), ${failures.length} failed`;
+    })
     .join("; ");
 }
