@@ -183,7 +183,7 @@ export async function sendOn(request: Request, to: string): Promise<Response> {
 }
 
 /** A fake on a port of its own. */
-function serve(answer: Answering): Promise<LoopbackServer> {
+export function serve(answer: Answering): Promise<LoopbackServer> {
   return startLoopbackServer(async ({ method, path, headers, body }) => {
     const flat = Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]);
     const response = await answer(
