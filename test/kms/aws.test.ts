@@ -223,6 +223,17 @@ describe("without an answer", () => {
     expect(error.code).toBe("Timeout");
   });
 
+  it("ends at the call's signal while the SDK waits for credentials, which knows no signal", async () => {
+    const credentials = () => new Promise<never>(() => {});
+    const waiting = createAwsProvider({ keyArn: KEY_ARN, endpoint: aws.url, credentials });
+    const controller = new AbortController();
+    const ended = failure(
+      waiting.wrap(SECRET, CONTEXT, { signal: controller.signal, requestId: "request-1" }),
+    );
+    controller.abort();
+    expect((await ended).code).toBe("Timeout");
+  });
+
   it("is Unavailable when nobody listens", async () => {
     const gone = await startFakeAws();
     await gone.close();

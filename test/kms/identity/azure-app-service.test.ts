@@ -1,3 +1,7 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { platformIdentity } from "../../../src/runtime/platform-identity.ts";
@@ -73,12 +77,21 @@ describe("Azure's default credentials on Node", () => {
     expect(lastAsked()).toMatchObject({ resource: "https://vault.azure.net" });
   });
 
-  it("are none of a developer's tools", async () => {
-    endpoint.script(json({ statusCode: 400, message: "none" }, 400));
-    const failure = await failureOf(
-      nodePlatform({}).azureCredential().getToken("https://managedhsm.azure.net/.default"),
-    );
-    expect(failure).toMatchObject({ name: "ProviderError", code: "AccessDenied" });
-    expect(String(failure)).not.toMatch(/CLI|PowerShell|Developer/);
+  it("are none of a developer's tools, which are not even asked", async () => {
+    const tools = await mkdtemp(join(tmpdir(), "kek-tools-"));
+    try {
+      for (const name of ["az", "azd", "pwsh", "powershell"]) {
+        await writeFile(join(tools, name), `#!/bin/sh\n: > "${tools}/asked-${name}"\n`, { mode: 0o755 });
+      }
+      vi.stubEnv("PATH", `${tools}:${process.env["PATH"] ?? ""}`);
+      endpoint.script(json({ statusCode: 400, message: "none" }, 400));
+      const failure = await failureOf(
+        nodePlatform({}).azureCredential().getToken("https://managedhsm.azure.net/.default"),
+      );
+      expect(failure).toMatchObject({ name: "ProviderError", code: "AccessDenied" });
+      expect((await readdir(tools)).filter((name) => name.startsWith("asked"))).toEqual([]);
+    } finally {
+      await rm(tools, { recursive: true });
+    }
   });
 });

@@ -8,6 +8,7 @@ import type { Fetch } from "../../../src/kms/identity/exchange.ts";
 import { exchangeAtGoogle } from "../../../src/kms/identity/google.ts";
 import { createSelfSigned } from "../../../src/kms/identity/self-signed.ts";
 import { ProviderError } from "../../../src/kms/key-provider.ts";
+import { startLoopbackServer } from "../../emulators/loopback-server.ts";
 import {
   awsFake,
   CLIENT,
@@ -320,6 +321,30 @@ describe("a broken answer", () => {
       });
     const made = EXCHANGES[cloud]({ fetch, now: clock().now, identity, signal: late.signal });
     expect((await failureOf(made)).code).toBe("Timeout");
+  });
+
+  it.each(CLOUDS)("at %s, that leads elsewhere, is not followed: the token would go along", async (cloud) => {
+    const asked: string[] = [];
+    const elsewhere = await startLoopbackServer(({ body }) => {
+      asked.push(body.toString());
+      return { status: 200, body: "{}" };
+    });
+    const redirecting = await startLoopbackServer(() => ({
+      status: 307,
+      headers: { location: elsewhere.url },
+      body: "",
+    }));
+    try {
+      const send: Fetch = async (request) => {
+        const { method, redirect } = request;
+        return fetch(redirecting.url, { method, redirect, body: await request.text() });
+      };
+      const failure = await failureOf(EXCHANGES[cloud]({ fetch: send, now: clock().now, identity }));
+      expect(failure.message).toContain("HTTP 307");
+      expect(asked).toEqual([]);
+    } finally {
+      await Promise.all([redirecting.close(), elsewhere.close()]);
+    }
   });
 
   it.each([
