@@ -2,10 +2,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { Command } from "@commander-js/extra-typings";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createSelfSigned } from "../../../src/kms/identity/self-signed.ts";
 import { importSigningKey } from "../../../src/kms/identity/signing-key.ts";
+import { addIssuerCommand } from "../../../src/runtime/issuer/command.ts";
 import { newSigningKey } from "../../../src/runtime/issuer/documents.ts";
 import { initIssuer } from "../../../src/runtime/issuer/init.ts";
 import { rotateIssuer } from "../../../src/runtime/issuer/rotate.ts";
@@ -287,6 +289,55 @@ describe("kek-broker issuer rotate", () => {
       }, 30);
       expect(refused.length).toBeGreaterThan(0);
     });
+  });
+});
+
+describe("the command line", () => {
+  async function run(...args: readonly string[]): Promise<string> {
+    const lines: string[] = [];
+    const program = new Command("kek-broker").exitOverride().configureOutput({ writeErr: () => {} });
+    addIssuerCommand(program, (line) => void lines.push(line));
+    await program.parseAsync(["issuer", ...args], { from: "user" });
+    return lines.join("\n");
+  }
+
+  it("makes an issuer and tells a program what it did, with no line of prose", async () => {
+    const made = await run("init", "--url", ISSUER, "--out", place.out, "--key", place.key, "--json");
+    const { kid } = await jsonIn(place.key);
+    expect(JSON.parse(made)).toEqual({
+      state: "new",
+      kid,
+      published: [kid],
+      written: [place.key, join(place.out, ".well-known/openid-configuration"), join(place.out, "jwks.json")],
+    });
+  }, 60_000);
+
+  it("tells a person what to do next, and each cloud's part", async () => {
+    const told = await run("init", "--url", ISSUER, "--out", place.out, "--key", place.key, "--dry-run");
+    expect(told).toContain(`${ISSUER}/.well-known/openid-configuration`);
+    expect(told).toContain(await run("trust", "--url", ISSUER));
+  }, 60_000);
+
+  it("waits a day between the steps unless it is told otherwise", async () => {
+    await init();
+    const before = Date.now();
+    const told = JSON.parse(
+      await run("rotate", "--out", place.out, "--key", place.key, "--dry-run", "--json"),
+    );
+    expect(Date.parse(Object(told).notBefore) - before).toBeGreaterThanOrEqual(OVERLAP_S * 1000);
+    await run("rotate", "--out", place.out, "--key", place.key);
+    const early = run("rotate", "--out", place.out, "--key", place.key, "--overlap", "2h");
+    await expect(early).rejects.toThrow("too early");
+  }, 60_000);
+
+  it.each([
+    ["a plain URL", ["init", "--url", "http://kek-issuer.example.com", "--out", "o", "--key", "k"]],
+    ["a URL with a slash at its end", ["trust", "--url", "https://kek-issuer.example.com/"]],
+    ["a subject with white space", ["trust", "--url", ISSUER, "--subject", "a b"]],
+    ["a duration without a unit", ["rotate", "--out", "o", "--key", "k", "--overlap", "24"]],
+    ["no key", ["rotate", "--out", "o"]],
+  ])("calls %s wrong usage", async (_name, args) => {
+    await expect(run(...args)).rejects.toMatchObject({ name: "CommanderError", exitCode: 1 });
   });
 });
 

@@ -11,11 +11,11 @@ export interface PlatformService {
 export async function startPlatformService(...replies: readonly Reply[]): Promise<PlatformService> {
   const requests: Received[] = [];
   const left = [...replies];
-  const { url, close } = await startLoopbackServer((request) => {
+  const server = await startLoopbackServer((request) => {
     requests.push(request);
     return left.shift() ?? { status: 500, body: "not in the script" };
   });
-  return { url, requests, close, script: (...next) => void left.push(...next) };
+  return { ...server, requests, script: (...next) => void left.push(...next) };
 }
 
 export const json = (body: object, status = 200): Reply => ({
