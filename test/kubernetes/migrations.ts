@@ -61,6 +61,8 @@ export function describeMigrations(sceneOf: SceneOf): void {
       expect(await refuses("gcp names another key", PROMOTED, repointed)).toContain(
         "stands for another key now",
       );
+      const inAHurry: KekPlan = { members: RETIRED.members, epoch: PROMOTED.epoch };
+      expect((await stand.check(inAHurry)).code).toBe(0);
       const both = toldOf("promoted: aws and gcp wrap", await migration.moveAndSwitch(PROMOTED));
       expect(both).toMatch(/^prod-secrets\.1\./);
 

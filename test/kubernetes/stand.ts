@@ -21,7 +21,7 @@ export interface ControlPlaneNode {
 }
 
 /** Names of clusters with those of their nodes, as the brokers are to know them. */
-export type Registry = Readonly<Record<string, readonly string[]>>;
+type Registry = Readonly<Record<string, readonly string[]>>;
 
 /** Which of the stand's keys the KEK has as members, and what for. */
 export interface KekPlan {
