@@ -10,12 +10,12 @@ export interface Primitives {
   hkdf(secret: Bytes, salt: Bytes, info: HkdfInfo): Expanded | Promise<Expanded>;
 }
 
-export interface HkdfInfo {
+interface HkdfInfo {
   readonly aead: Bytes;
   readonly bytes: Bytes;
 }
 
-export interface Expanded {
+interface Expanded {
   /** Under 32 bytes, which stay inside. */
   readonly aead: Aead;
   /** 32. */

@@ -101,8 +101,7 @@ for (let round = 0; round <= rounds; round += 1) {
     }
   }
 }
-for (const client of Object.values(raw)) client.close();
-await Promise.all(Object.values(pools).map((pool) => pool.close()));
+await Promise.all([...Object.values(raw), ...Object.values(pools)].map((client) => client.close()));
 await broker.stop();
 console.log(
   JSON.stringify(
