@@ -184,7 +184,9 @@ function bundle() {
 
 async function bench() {
   build();
-  step("bench", process.execPath, ["test/bench/run.mjs", ...args]);
+  const [what, ...rest] = args;
+  const [script, options] = what === "starts" ? ["starts.mjs", rest] : ["run.mjs", args];
+  step("bench", process.execPath, [`test/bench/${script}`, ...options]);
 }
 
 function step(name, command, argv) {
