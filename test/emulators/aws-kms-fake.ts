@@ -13,7 +13,7 @@ interface Key {
 }
 
 /** The connection ends without an answer. */
-export class ConnectionReset extends Error {}
+class ConnectionReset extends Error {}
 
 const ACCOUNT = "111122223333";
 const SLOW_MS = 150;

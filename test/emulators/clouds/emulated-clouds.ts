@@ -19,7 +19,7 @@ import { forward, type LoopbackServer, startLoopbackServer } from "../loopback-s
  * Three clouds, all of them our fakes, and so are all that give tokens to the broker's own identity. Each cloud takes
  * only what its own fake has given.
  */
-export interface EmulatedClouds {
+interface EmulatedClouds {
   /** A new key in each, as members of a KEK. */
   createMembers(): Record<"aws" | "gcp" | "az", Readonly<Record<string, unknown>>>;
   /** As the configuration has it. */

@@ -4,7 +4,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "
 
 import type { Answer, Received } from "../loopback-server.ts";
 
-export const DOMAIN = "a1b2c3.lambda-url.eu-west-1.on.aws";
+const DOMAIN = "a1b2c3.lambda-url.eu-west-1.on.aws";
 
 /** What a function URL makes of a request: payload format 2.0, as AWS documents it. */
 export function eventOf({ method, path, headers, body }: Received): APIGatewayProxyEventV2 {
