@@ -31,7 +31,7 @@ export function rawAws(endpoint) {
       const { Plaintext } = await client.send(new DecryptCommand({ ...common, CiphertextBlob }));
       return Plaintext;
     },
-    close: () => client.destroy(),
+    close: async () => client.destroy(),
   };
 }
 
@@ -61,6 +61,6 @@ export async function rawAzure({ keyUrl, token }) {
   return {
     wrap: async (plaintext) => (await client.wrapKey("RSA-OAEP-256", plaintext)).result,
     unwrap: async (wrapped) => (await client.unwrapKey("RSA-OAEP-256", wrapped)).result,
-    close: () => {},
+    close: async () => {},
   };
 }
