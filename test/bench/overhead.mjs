@@ -101,7 +101,7 @@ for (let round = 0; round <= rounds; round += 1) {
     }
   }
 }
-await Promise.all([...Object.values(raw), ...Object.values(pools)].map((client) => client.close()));
+for (const client of [...Object.values(raw), ...Object.values(pools)]) await client.close();
 await broker.stop();
 console.log(
   JSON.stringify(
