@@ -227,7 +227,7 @@ async function makeClient(fakeAws, bare, [local, aws]) {
     close: () => {
       for (const { kms } of [local, aws]) kms.close();
       for (const pool of Object.values(pools)) void pool.close();
-      sdk.close();
+      void sdk.close();
     },
   };
 }
