@@ -1,4 +1,6 @@
+import { MemberFailure, type EnvelopeMember } from "../envelope/member.ts";
 import { open, readEnvelope, type SealedEnvelope } from "../envelope/open.ts";
+import { ProviderError, type ProviderCall } from "../kms/key-provider.ts";
 import { decodeBase64, encodeBase64 } from "../wire/base64.ts";
 import { hex } from "../wire/hex.ts";
 import type { UnwrapRequest, UnwrapResponse } from "../wire/messages.ts";
@@ -6,7 +8,7 @@ import { recordedAct } from "./act.ts";
 import { openableClusters, type Grant } from "./authorize.ts";
 import type { BrokerServices } from "./deps.ts";
 import { envelopeMember, type MemberTrace } from "./member.ts";
-import { membersOf } from "./members.ts";
+import { membersOf, type ConfiguredMember } from "./members.ts";
 import type { Principal } from "./principal.ts";
 import type { RequestContext } from "./request-context.ts";
 import { sealedByAnotherCluster, toProblem } from "./to-problem.ts";
@@ -65,13 +67,53 @@ function openFor(
 ) {
   const { signal } = deadline;
   const calls = { context: { kek: name, cluster: envelope.head.cluster }, signal, requestId, trace, metrics };
+  const configured = membersOf(state, name, kek);
+  // What lies behind a symmetric member may be one whose wraps anyone can make.
+  const isGuarded = configured.some(({ provider }) => !provider.symmetric);
   const input = {
     envelope,
     kek: name,
     clusters,
-    members: membersOf(state, name, kek).map((member) => envelopeMember(member.name, member.provider, calls)),
+    members: configured.map((member) => {
+      const asked = envelopeMember(member.name, member.provider, calls);
+      return isGuarded && member.provider.symmetric
+        ? notSteered(asked, member, { signal, requestId })
+        : asked;
+    }),
     minThreshold: kek.minThreshold,
     allowRsaOnly: kek.allowRsaOnly,
   };
   return open(input, primitives);
+}
+
+/**
+ * A key that works and yet cannot be had for this wrap: a version of it is disabled or destroyed, and who wrote the
+ * envelope chose that version. So it is no unavailability of the member.
+ */
+function notSteered(
+  asked: EnvelopeMember,
+  { provider }: ConfiguredMember,
+  call: ProviderCall,
+): EnvelopeMember {
+  return {
+    ...asked,
+    unwrap: async (wrap, openVersion) => {
+      try {
+        return await asked.unwrap(wrap, openVersion);
+      } catch (error) {
+        if (!(error instanceof MemberFailure) || !isKeyUnavailable(error.cause)) throw error;
+        const works = await provider.currentVersion(call).then(
+          () => true,
+          () => false,
+        );
+        throw works
+          ? new MemberFailure(error.message, { final: false, unclear: true, cause: error.cause })
+          : error;
+      }
+    },
+  };
+}
+
+function isKeyUnavailable(cause: unknown): boolean {
+  return cause instanceof ProviderError && cause.code === "KeyUnavailable";
 }

@@ -97,6 +97,9 @@ describe("when clouds fail", () => {
     expect(problemCode(await unwrap(harness, json["ciphertext"]))).toBe("DependencyTimeout");
     expect(members.rsa.calledFor("unwrap")).toBe(before);
     members.aa.faults = { unwrap: "KeyUnavailable" };
+    expect(problemCode(await unwrap(harness, json["ciphertext"]))).toBe("KeyUnavailable");
+    expect(members.rsa.calledFor("unwrap")).toBe(before);
+    members.aa.faults = { unwrap: "KeyUnavailable", version: "KeyUnavailable" };
     expect((await unwrap(harness, json["ciphertext"])).status).toBe(200);
   });
 

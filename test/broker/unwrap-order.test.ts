@@ -7,12 +7,21 @@ import type { Disguise, Member, TestBroker } from "./multi-member.ts";
 
 const KINDS = ["az", "aws", "gcp"] as const;
 /** How one member meets an unwrap. */
-const CONDUCTS = ["opens", "away", "disabled", "refuses", "says never", "gives another W"] as const;
+const CONDUCTS = [
+  "opens",
+  "away",
+  "disabled",
+  "has that version disabled",
+  "refuses",
+  "says never",
+  "gives another W",
+] as const;
 type Conduct = (typeof CONDUCTS)[number];
 
 const FAULTS = {
   away: "Timeout",
   disabled: "KeyUnavailable",
+  "has that version disabled": "KeyUnavailable",
   refuses: "Refused",
   "says never": "InvalidCiphertext",
 } as const;
@@ -30,6 +39,7 @@ function brokerWhere(members: readonly Member[], conducts: ReadonlyMap<CloudKind
   for (const [name, conduct] of conducts) {
     if (conduct !== "opens" && conduct !== "gives another W")
       fail(broker, [name], { code: FAULTS[conduct], after: false });
+    if (conduct === "has that version disabled") broker.view(name).faults.delete("version");
   }
   return broker;
 }
@@ -45,8 +55,9 @@ function expected(conducts: ReadonlyMap<CloudKind, Conduct>): { asked: CloudKind
     asked.push(name);
     if (conduct === "opens") return { asked, end: name };
     if (conduct === "says never" || conduct === "gives another W") return { asked, end: "InvalidCiphertext" };
-    if (conduct === "refuses" && isSymmetric(name)) steered = true;
-    if (conduct !== "disabled") allDisabled = false;
+    const isSteering = conduct === "refuses" || conduct === "has that version disabled";
+    if (isSteering && isSymmetric(name)) steered = true;
+    if (conduct !== "disabled" && conduct !== "has that version disabled") allDisabled = false;
   }
   return { asked, end: allDisabled ? "KeyUnavailable" : "DependencyTimeout" };
 }
@@ -61,7 +72,10 @@ describe("an unwrap asks symmetric members first, goes on only past those that a
     const answer = await unwrap(broker.harness, ciphertext);
     const { asked, end } = expected(conducts);
     expect(broker.outcome().members.map(({ name }) => name)).toEqual(asked);
-    for (const name of KINDS) expect(broker.view(name).calls).toHaveLength(asked.includes(name) ? 1 : 0);
+    for (const name of KINDS) {
+      const unwraps = broker.view(name).calls.filter((call) => call === "unwrap");
+      expect(unwraps).toHaveLength(asked.includes(name) ? 1 : 0);
+    }
     if (end in conduct) expect([answer.status, answer.json["plaintext"]]).toEqual([200, PLAINTEXT]);
     else expect(problemCode(answer), answer.text).toBe(end);
   });
