@@ -30,7 +30,9 @@ export async function checkConfig(
 ): Promise<ExitCode> {
   if (files[0] === "-" && files[1] === "-")
     throw new CommandError("standard input can be only one of the files");
-  const options = { allowDevelopmentKeys: false, listens: runtime === "node" };
+  // Whether the Worker has AWS keys among its secrets cannot be told from here.
+  const worker = runtime === "worker" ? { awsKeys: true } : undefined;
+  const options = { allowDevelopmentKeys: false, listens: runtime === "node", worker };
   const results: Result[] = [];
   for (const file of files) results.push(check(file, await read(file, terminal), options));
   const issues = [...results.flatMap((result) => result.issues), ...compare(files, results)];

@@ -62,7 +62,7 @@ function addConfig(program: Command, terminal: Terminal, end: (code: ExitCode) =
     .argument("[next]", "what replaces it: refuses what would lock somebody out on the way")
     .option("--json", "print the result as JSON")
     .addOption(
-      new Option("--runtime <name>", "where the broker runs: decides whether listen and tls matter")
+      new Option("--runtime <name>", "where the broker runs: decides what of the file it can use")
         .choices(["node", "worker", "lambda"])
         .default("node"),
     )

@@ -8,7 +8,7 @@ import { hostOf, isLoopbackHost, portOf } from "./values.ts";
 export interface CheckOptions {
   /** Accept development keys whatever the file says: `kek-broker dev`. */
   readonly allowDevelopmentKeys: boolean;
-  /** Whether `listen`, `private` and `tls` are used: on Node, not on Workers or Lambda. */
+  /** Whether `listen`, `private`, `tls` and an `audit` file can be used: on Node, not on Workers or Lambda. */
   readonly listens: boolean;
   /** There on Workers, where no cloud's SDK finds credentials, but for AWS's as secrets of the Worker. */
   readonly worker?: { readonly awsKeys: boolean } | undefined;
@@ -29,7 +29,7 @@ export interface KnownNames {
 /** What spans KEKs, clusters and the place it runs; a single KEK or cluster is checked by its own schema. */
 export function crossCheck(config: BrokerConfig, known: KnownNames, options: CheckOptions): ShapeIssue[] {
   return [
-    ...(options.listens ? checkAddresses(config) : []),
+    ...(options.listens ? checkAddresses(config) : checkAudit(config)),
     ...checkClouds(config, known, options),
     ...checkReferences(config, known),
     ...checkIdentities(config),
@@ -54,6 +54,13 @@ function checkAddresses({ listen, private: internal, tls, tlsInFront }: BrokerCo
     issues.push({ path: ["private"], message: "is the same address as listen" });
   }
   return issues;
+}
+
+function checkAudit({ audit }: BrokerConfig): ShapeIssue[] {
+  if (!("file" in audit)) return [];
+  return [
+    { path: ["audit"], message: "no file lasts on this runtime: leave audit out, and keep what is printed" },
+  ];
 }
 
 function overlap(one: string, other: string): boolean {

@@ -31,10 +31,6 @@ export async function startInstance(options: InstanceOptions): Promise<Broker> {
   const { log } = deps;
   try {
     const { state } = await loadConfig(await readConfig(), check, platform);
-    if ("file" in state.config.audit) {
-      const message = "no file lasts here: leave audit out, and keep what is printed";
-      throw new DocumentError([{ path: "audit", message }]);
-    }
     if (usesDevelopmentKeys(state.config)) log({ level: "warn", event: "development-keys" });
     await prepare?.(state.providers);
     return createBroker({
