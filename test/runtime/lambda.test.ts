@@ -157,7 +157,7 @@ describe("the Lambda function", () => {
       [
         "a text that records into a file",
         { KEK_BROKER_CONFIG: "{audience: 'https://kek.example.com', audit: {file: /tmp/custody}}" },
-        "audit: no file lasts on this runtime",
+        "no file lasts on this runtime",
       ],
     ])("%s: no, and every request is answered as a problem that tells nothing of it", async (_, env, why) => {
       const started = await start(env);
