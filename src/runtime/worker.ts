@@ -53,6 +53,10 @@ function startBroker(env: Env): Promise<Broker> {
 export default {
   async fetch(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
     broker ??= startBroker(env);
-    return (await broker).fetch(request, env, execution);
+    const answer = broker.then((started) => started.fetch(request, env, execution));
+    // Else a caller that leaves takes its request with it as it is: no outcome is recorded, and its place among the
+    // calls to a cloud, or a breaker's only probe, is never given back.
+    execution.waitUntil(answer);
+    return answer;
   },
 };

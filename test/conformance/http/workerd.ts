@@ -15,7 +15,20 @@ export interface WorkerdOptions {
   readonly bindings?: Readonly<Record<string, string>>;
   /** Answers whatever the Worker fetches, whatever its host; without it the network does. */
   readonly outbound?: (request: Request) => Promise<Response>;
+  /** Whether a caller's header `x-leave-after-ms` has it leave then, as Cloudflare's edge tells a Worker. */
+  readonly callersMayLeave?: boolean;
 }
+
+/** Between callers and the Worker: workerd itself does not look whether a connection has ended. */
+const EDGE = `export default {
+  async fetch(request, { WORKER }) {
+    const leaveAfterMs = request.headers.get("x-leave-after-ms");
+    if (leaveAfterMs === null) return WORKER.fetch(request);
+    const leaving = new AbortController();
+    setTimeout(() => leaving.abort(), Number(leaveAfterMs));
+    return WORKER.fetch(new Request(request, { signal: leaving.signal })).catch(() => new Response(null, { status: 499 }));
+  },
+}`;
 
 export interface WorkerBundle {
   readonly folder: string;
@@ -60,15 +73,20 @@ export async function startWorker(entry: string, options: WorkerdOptions): Promi
 }
 
 async function run(
-  { bindings = {}, outbound }: WorkerdOptions,
+  { bindings = {}, outbound, callersMayLeave = false }: WorkerdOptions,
   { folder, script }: WorkerBundle,
 ): Promise<BrokerTarget> {
   const { compatibility_date, compatibility_flags } = unstable_readConfig({ config: "wrangler.toml" });
   if (compatibility_date === undefined) throw new Error("wrangler.toml names no compatibility_date");
-  const miniflare = new Miniflare({
-    host: "127.0.0.1",
-    port: 0,
-    cf: false,
+  const edge = {
+    name: "edge",
+    modules: true,
+    script: EDGE,
+    compatibilityDate: compatibility_date,
+    serviceBindings: { WORKER: "worker" },
+  };
+  const worker = {
+    name: "worker",
     modules: true,
     modulesRoot: folder,
     scriptPath: script,
@@ -76,6 +94,13 @@ async function run(
     compatibilityFlags: compatibility_flags,
     bindings,
     ...(outbound !== undefined && { outboundService: through(outbound) }),
+  };
+  const miniflare = new Miniflare({
+    host: "127.0.0.1",
+    port: 0,
+    cf: false,
+    // The first one is who is asked.
+    workers: callersMayLeave ? [edge, worker] : [worker],
     handleRuntimeStdio: (stdout: Readable, stderr: Readable) => {
       stdout.resume();
       stderr.resume();
