@@ -155,9 +155,8 @@ class AzureProvider implements KeyProvider {
     try {
       await this.#vault.getKey(call);
     } catch (error) {
+      // Any other answer is none to this question, and a vault can be kept too busy for one.
       if (error instanceof KeyMissing) return missing;
-      const code = error instanceof ProviderError ? error.code : undefined;
-      if (code === "Throttled" || code === "Timeout" || code === "Unavailable") return error;
     }
     return new ProviderError("Refused", "Azure Key Vault unwrapKey: the key has no such version");
   }
