@@ -87,8 +87,9 @@ function openFor(
 }
 
 /**
- * A key that works and yet cannot be had for this wrap: a version of it is disabled or destroyed, and who wrote the
- * envelope chose that version. So it is no unavailability of the member.
+ * A key that cannot be had for this wrap, though nothing says that it is gone as a whole: a version of it is disabled
+ * or destroyed, and who wrote the envelope chose that version. So it is no unavailability of the member; nor is it one
+ * where the key does not say, since it can be kept too busy for that.
  */
 function notSteered(
   asked: EnvelopeMember,
@@ -102,13 +103,10 @@ function notSteered(
         return await asked.unwrap(wrap, openVersion);
       } catch (error) {
         if (!(error instanceof MemberFailure) || !isKeyUnavailable(error.cause)) throw error;
-        const works = await provider.currentVersion(call).then(
-          () => true,
-          () => false,
-        );
-        throw works
-          ? new MemberFailure(error.message, { final: false, unclear: true, cause: error.cause })
-          : error;
+        const whole: unknown = await provider.currentVersion(call).catch((failure: unknown) => failure);
+        if (isKeyUnavailable(whole)) throw error;
+        const cause = whole instanceof ProviderError ? whole : error.cause;
+        throw new MemberFailure(error.message, { final: false, unclear: true, cause });
       }
     },
   };

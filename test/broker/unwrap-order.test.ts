@@ -12,6 +12,7 @@ const CONDUCTS = [
   "away",
   "disabled",
   "has that version disabled",
+  "has that version disabled, and says no more",
   "refuses",
   "says never",
   "gives another W",
@@ -22,6 +23,7 @@ const FAULTS = {
   away: "Timeout",
   disabled: "KeyUnavailable",
   "has that version disabled": "KeyUnavailable",
+  "has that version disabled, and says no more": "KeyUnavailable",
   refuses: "Refused",
   "says never": "InvalidCiphertext",
 } as const;
@@ -39,7 +41,10 @@ function brokerWhere(members: readonly Member[], conducts: ReadonlyMap<CloudKind
   for (const [name, conduct] of conducts) {
     if (conduct !== "opens" && conduct !== "gives another W")
       fail(broker, [name], { code: FAULTS[conduct], after: false });
-    if (conduct === "has that version disabled") broker.view(name).faults.delete("version");
+    const { faults } = broker.view(name);
+    if (conduct === "has that version disabled") faults.delete("version");
+    if (conduct === "has that version disabled, and says no more")
+      faults.set("version", { code: "Timeout", after: false });
   }
   return broker;
 }
@@ -55,7 +60,7 @@ function expected(conducts: ReadonlyMap<CloudKind, Conduct>): { asked: CloudKind
     asked.push(name);
     if (conduct === "opens") return { asked, end: name };
     if (conduct === "says never" || conduct === "gives another W") return { asked, end: "InvalidCiphertext" };
-    const isSteering = conduct === "refuses" || conduct === "has that version disabled";
+    const isSteering = conduct === "refuses" || conduct.startsWith("has that version disabled");
     if (isSteering && isSymmetric(name)) steered = true;
     if (conduct !== "disabled" && conduct !== "has that version disabled") allDisabled = false;
   }
