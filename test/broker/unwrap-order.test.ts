@@ -6,13 +6,14 @@ import { away, brokerOf, fail, inOrder, isSymmetric, membersOf, subsetsOf } from
 import type { Disguise, Member, TestBroker } from "./multi-member.ts";
 
 const KINDS = ["az", "aws", "gcp"] as const;
+const SAYS_NO_MORE = "has that version disabled, and says no more";
 /** How one member meets an unwrap. */
 const CONDUCTS = [
   "opens",
   "away",
   "disabled",
   "has that version disabled",
-  "has that version disabled, and says no more",
+  SAYS_NO_MORE,
   "refuses",
   "says never",
   "gives another W",
@@ -23,7 +24,7 @@ const FAULTS = {
   away: "Timeout",
   disabled: "KeyUnavailable",
   "has that version disabled": "KeyUnavailable",
-  "has that version disabled, and says no more": "KeyUnavailable",
+  [SAYS_NO_MORE]: "KeyUnavailable",
   refuses: "Refused",
   "says never": "InvalidCiphertext",
 } as const;
@@ -43,8 +44,7 @@ function brokerWhere(members: readonly Member[], conducts: ReadonlyMap<CloudKind
       fail(broker, [name], { code: FAULTS[conduct], after: false });
     const { faults } = broker.view(name);
     if (conduct === "has that version disabled") faults.delete("version");
-    if (conduct === "has that version disabled, and says no more")
-      faults.set("version", { code: "Timeout", after: false });
+    if (conduct === SAYS_NO_MORE) faults.set("version", { code: "Timeout", after: false });
   }
   return broker;
 }
@@ -60,9 +60,14 @@ function expected(conducts: ReadonlyMap<CloudKind, Conduct>): { asked: CloudKind
     asked.push(name);
     if (conduct === "opens") return { asked, end: name };
     if (conduct === "says never" || conduct === "gives another W") return { asked, end: "InvalidCiphertext" };
-    const isSteering = conduct === "refuses" || conduct.startsWith("has that version disabled");
-    if (isSteering && isSymmetric(name)) steered = true;
-    if (conduct !== "disabled" && conduct !== "has that version disabled") allDisabled = false;
+    const says = conduct === undefined ? undefined : FAULTS[conduct];
+    if (says === "KeyUnavailable") {
+      if (conduct !== "disabled" && isSymmetric(name)) steered = true;
+      if (conduct === SAYS_NO_MORE && isSymmetric(name)) allDisabled = false;
+    } else {
+      if (says === "Refused" && isSymmetric(name)) steered = true;
+      allDisabled = false;
+    }
   }
   return { asked, end: allDisabled ? "KeyUnavailable" : "DependencyTimeout" };
 }
