@@ -1,7 +1,7 @@
 import type { Intent, Outcome } from "../audit/entry.ts";
 import { EnvelopeError } from "../envelope/envelope-error.ts";
+import { orAbort, settlesWithin, startDeadline } from "../wire/deadline.ts";
 import { hex } from "../wire/hex.ts";
-import { orAbort, settlesWithin, startDeadline } from "./deadline.ts";
 import type { BrokerServices } from "./deps.ts";
 import { createMemberTrace, noteUnproven, type MemberTrace } from "./member.ts";
 import type { Principal } from "./principal.ts";

@@ -1,5 +1,5 @@
+import { orAbort, startDeadline } from "../wire/deadline.ts";
 import { MAX_BODY_BYTES, MAX_TIMEOUT_MS } from "../wire/limits.ts";
-import { orAbort, startDeadline } from "./deadline.ts";
 import { BrokerProblem } from "./problem.ts";
 
 /** A body that is too large is still read to here, so that its sender, done sending, reads why it was refused. */

@@ -1,10 +1,10 @@
 import type { MiddlewareHandler } from "hono";
 
+import { startDeadline } from "../wire/deadline.ts";
 import type { Operation } from "../wire/messages.ts";
 import { authenticate, readToken } from "./authenticate.ts";
 import { accessDenied, authorize, requireNotRevoked } from "./authorize.ts";
 import { readBody, requireJson } from "./body.ts";
-import { startDeadline } from "./deadline.ts";
 import type { BrokerServices } from "./deps.ts";
 import type { BrokerEnv, BrokerRequest } from "./env.ts";
 import { timeoutOf, type RequestContext } from "./request-context.ts";

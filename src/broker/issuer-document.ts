@@ -1,7 +1,8 @@
 import * as z from "zod";
 
+import { orAbort, startDeadline } from "../wire/deadline.ts";
+import { readAtMost } from "../wire/read-at-most.ts";
 import { isPublicAddress } from "./address.ts";
-import { orAbort, startDeadline } from "./deadline.ts";
 
 const TIMEOUT_MS = 2000;
 const MAX_BYTES = 65_536;
@@ -72,7 +73,9 @@ async function fetchJson(
     };
     const response = await orAbort(network.fetch(url.href, init), deadline.signal);
     if (response.status !== 200) throw new IssuerError(`answered ${response.status}`);
-    return JSON.parse(await readText(response, deadline.signal)) as unknown;
+    const bytes = await orAbort(readAtMost(response, MAX_BYTES), deadline.signal);
+    if (bytes === undefined) throw new IssuerError(`answered more than ${MAX_BYTES} bytes`);
+    return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
   } catch (cause) {
     if (cause instanceof IssuerError) throw cause;
     throw new IssuerError(deadline.signal.aborted ? "no answer in time" : "unreachable, or not JSON", {
@@ -98,22 +101,4 @@ async function requireReachable(
   const addresses = isLiteral ? [literal] : ((await resolve?.(hostname)) ?? []);
   if (addresses.every((address) => isPublicAddress(address) || privateAddresses.includes(address))) return;
   throw new IssuerError("the host has a private address that is not in `privateAddresses`");
-}
-
-async function readText(response: Response, signal: AbortSignal): Promise<string> {
-  if (response.body === null) return "";
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  let size = 0;
-  for (;;) {
-    const { done, value } = await orAbort(reader.read(), signal);
-    if (done) return text + decoder.decode();
-    size += value.length;
-    if (size > MAX_BYTES) {
-      reader.cancel().catch(() => {});
-      throw new IssuerError(`answered more than ${MAX_BYTES} bytes`);
-    }
-    text += decoder.decode(value, { stream: true });
-  }
 }

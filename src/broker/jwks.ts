@@ -1,6 +1,6 @@
 import { createLocalJWKSet, errors, type CryptoKey, type JWSHeaderParameters } from "jose";
 
-import { orAbort } from "./deadline.ts";
+import { orAbort } from "../wire/deadline.ts";
 import { fetchJwks, IssuerError, type IssuerNetwork } from "./issuer-document.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";

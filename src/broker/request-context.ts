@@ -1,6 +1,6 @@
+import type { Deadline } from "../wire/deadline.ts";
 import { hex } from "../wire/hex.ts";
 import { MAX_TIMEOUT_MS } from "../wire/limits.ts";
-import type { Deadline } from "./deadline.ts";
 import { BrokerProblem } from "./problem.ts";
 import type { BrokerState } from "./state.ts";
 

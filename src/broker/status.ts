@@ -1,7 +1,7 @@
 import { maxEnvelopeBytes } from "../envelope/size.ts";
+import { startDeadline } from "../wire/deadline.ts";
 import type { KekStatus } from "../wire/messages.ts";
 import type { Grant } from "./authorize.ts";
-import { startDeadline } from "./deadline.ts";
 import type { BrokerServices } from "./deps.ts";
 import { keyIdLength } from "./key-id.ts";
 import { keyIdOf, membersOf, type ConfiguredMember } from "./members.ts";

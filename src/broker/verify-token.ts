@@ -1,6 +1,6 @@
 import { errors, jwtVerify, type CryptoKey, type JWTPayload, type JWTVerifyOptions } from "jose";
 
-import { OutOfTime } from "./deadline.ts";
+import { OutOfTime } from "../wire/deadline.ts";
 import { IssuerError } from "./issuer-document.ts";
 import { BrokerProblem } from "./problem.ts";
 import type { AuthenticationReason } from "./reason.ts";

@@ -1,6 +1,6 @@
 import { ProviderError, type KeyProvider } from "../kms/key-provider.ts";
+import { orAbort, startDeadline } from "../wire/deadline.ts";
 import type { MEMBER_STATES } from "../wire/messages.ts";
-import { orAbort, startDeadline } from "./deadline.ts";
 import type { Log } from "./log.ts";
 import { timeCall } from "./member.ts";
 import type { Metrics } from "./metrics.ts";

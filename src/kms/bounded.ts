@@ -1,3 +1,4 @@
+import { startDeadline } from "../wire/deadline.ts";
 import { Breaker, type Outcome, type Pass } from "./breaker.ts";
 import {
   type KeyProvider,
@@ -90,7 +91,7 @@ class BoundedProvider implements KeyProvider {
     if (call.signal.aborted) throw timedOut();
     const pass = this.#breaker.enter();
     if (pass === undefined) throw leftAlone();
-    const deadline = startDeadline(call.signal, this.#options.deadlineMs);
+    const deadline = startDeadline(this.#options.deadlineMs, call.signal);
     const inner = { ...call, signal: deadline.signal };
     const attempt = pass === "probe" ? act : (again: ProviderCall) => this.#withRetry(again, act);
     let admitted = false;
@@ -150,23 +151,6 @@ function outcomeOf(error: unknown): Outcome {
     case "Refused":
       return "answered";
   }
-}
-
-/** By hand, not with AbortSignal.any and timeout: those keep timers and listeners of calls long gone alive. */
-function startDeadline(outer: AbortSignal, ms: number) {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  let timer = setTimeout(abort, ms);
-  outer.addEventListener("abort", abort, { once: true });
-  const restart = () => {
-    clearTimeout(timer);
-    timer = setTimeout(abort, ms);
-  };
-  const clear = () => {
-    clearTimeout(timer);
-    outer.removeEventListener("abort", abort);
-  };
-  return { signal: controller.signal, restart, clear };
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

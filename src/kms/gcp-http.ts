@@ -1,3 +1,4 @@
+import { readAtMost } from "../wire/read-at-most.ts";
 import { GoogleHttpError } from "./gcp-error.ts";
 
 /** The most that is read of an answer: a CryptoKey with all its labels takes a few thousand bytes. */
@@ -26,6 +27,7 @@ export async function exchange(url: string, request: GoogleHttpRequest): Promise
     ...(request.body !== undefined && { body: request.body }),
   });
   const bytes = await readAtMost(response, MAX_ANSWER_BYTES);
+  if (bytes === undefined) throw new RangeError(`an answer of more than ${MAX_ANSWER_BYTES} bytes`);
   if (!response.ok) throw new GoogleHttpError(response.status, parsedOrUndefined(bytes));
   return bytes;
 }
@@ -45,26 +47,4 @@ function parsedOrUndefined(bytes: Uint8Array): unknown {
   } catch {
     return undefined;
   }
-}
-
-async function readAtMost(response: Response, limit: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const reader = response.body?.getReader();
-  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
-    length += read.value.length;
-    if (length > limit) {
-      await reader?.cancel();
-      throw new RangeError(`an answer of more than ${limit} bytes`);
-    }
-    chunks.push(read.value);
-  }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-    chunk.fill(0);
-  }
-  return whole;
 }

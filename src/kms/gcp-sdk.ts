@@ -7,6 +7,7 @@ import { asProviderErrors, type GoogleOperation } from "./gcp-error.ts";
 import { exchange, GOOGLE_ENDPOINT, type GoogleHttpRequest, MAX_ANSWER_BYTES } from "./gcp-http.ts";
 import { type DecryptRequest, type EncryptRequest, type GoogleKms, googleAnswers } from "./google-kms.ts";
 import type { ProviderCall } from "./key-provider.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 export interface GoogleSdkOptions {
   /** Another endpoint than Google's own, without a path. `http:` is an emulator: no TLS, and no default credentials. */
@@ -63,6 +64,7 @@ export function createGoogleSdk(options: GoogleSdkOptions): GoogleKms {
   ): Promise<Answer> {
     return asProviderErrors(operation, call, async () => {
       const { signal, requestId } = call;
+      // Neither loading nor looking for credentials knows a deadline.
       const ready = Promise.all([connect(), authorization(signal)]);
       const [client, authorized] = await untilAborted(signal, ready);
       const headers = {
@@ -95,8 +97,15 @@ async function send(
   signal.throwIfAborted();
   const method = { Encrypt: "encrypt", Decrypt: "decrypt", GetCryptoKey: "getCryptoKey" }[operation];
   const pending: InnerCall = client.innerApiCalls[method]?.(request, { retry: null, otherArgs: { headers } });
-  const [answer] = await untilAborted(signal, pending, () => pending.cancel());
-  return answer;
+  const cancel = () => pending.cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    // A call that was cancelled does not always end.
+    const [answer] = await untilAborted(signal, pending);
+    return answer;
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
 }
 
 interface InnerCall extends Promise<readonly unknown[]> {
@@ -142,16 +151,4 @@ async function channelCredentials(plain: boolean) {
 /** How the SDK sends in REST: its own way follows redirects, repeats what was refused, and reads without an end. */
 async function sendByFetch(url: string, request: GoogleHttpRequest): Promise<Response> {
   return new Response(await exchange(url, request));
-}
-
-/** The SDK does not always end a call that was cancelled, nor loads and looks for credentials under a deadline. */
-function untilAborted<T>(signal: AbortSignal, result: Promise<T>, cancel?: () => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      cancel?.();
-      reject(new Error("aborted"));
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    void result.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

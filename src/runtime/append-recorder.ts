@@ -1,5 +1,5 @@
 import type { Recorder } from "../audit/recorder.ts";
-import { orAbort } from "../broker/deadline.ts";
+import { orAbort } from "../wire/deadline.ts";
 import type { LineWriter } from "./line-writer.ts";
 
 /**

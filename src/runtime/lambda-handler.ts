@@ -3,10 +3,10 @@ import { handle } from "hono/aws-lambda";
 import { isAbsolute, join } from "node:path";
 import type { Writable } from "node:stream";
 
-import { settlesWithin } from "../broker/deadline.ts";
 import { logLine, type LogEvent } from "../broker/log.ts";
 import { NO_METRICS } from "../broker/metrics.ts";
 import { readConfigFile } from "../config/load.ts";
+import { settlesWithin } from "../wire/deadline.ts";
 import { DocumentError } from "../wire/document.ts";
 import { createAppendRecorder } from "./append-recorder.ts";
 import { startInstance } from "./instance.ts";

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type * as z from "zod";
 
+import { orAbort, startDeadline, type Deadline } from "../wire/deadline.ts";
 import { MAX_TIMEOUT_MS } from "../wire/limits.ts";
 import type { Operation } from "../wire/messages.ts";
 import { readAnswer } from "./answer.ts";
@@ -10,7 +11,6 @@ import { BrokerCallError } from "./errors.ts";
 import type { Identity } from "./identity/identity.ts";
 import type { Log } from "./log.ts";
 import type { ShimMetrics } from "./metrics.ts";
-import { TimeLimit, unlessAborted } from "./time-limit.ts";
 import type { RawAnswer, Transport } from "./transport.ts";
 import { isDenial } from "./verdict.ts";
 
@@ -77,7 +77,7 @@ export class Broker {
     const { clock, metrics } = this.#options;
     const requestId = randomUUID();
     const started = clock.now();
-    const limit = new TimeLimit(timeoutMs, caller);
+    const limit = startDeadline(timeoutMs, caller);
     let result = "ok";
     try {
       const raw = await this.#send(ask, requestId, timeoutMs, limit.signal);
@@ -88,7 +88,7 @@ export class Broker {
       this.#report(failure, ask.operation, requestId, clock.now() - started);
       throw failure;
     } finally {
-      limit.release();
+      limit.clear();
       metrics.brokerCall(this.origin, ask.operation, result, (clock.now() - started) / 1000);
     }
   }
@@ -102,7 +102,7 @@ export class Broker {
     const { identity, transport, clock } = this.#options;
     const started = clock.now();
     const wall = clock.wall() + this.#clock.offsetMs;
-    const token = await unlessAborted(identity.token({ method, path, body, wall }), signal);
+    const token = await orAbort(identity.token({ method, path, body, wall }), signal);
     const left = timeoutMs - (clock.now() - started) - NETWORK_MARGIN_MS;
     const headers = {
       authorization: `Bearer ${token}`,
@@ -114,10 +114,10 @@ export class Broker {
     return transport.exchange({ origin: this.origin, method, path, headers, body, signal });
   }
 
-  #failureOf(error: unknown, limit: TimeLimit, caller: AbortSignal, timeoutMs: number): BrokerCallError {
+  #failureOf(error: unknown, limit: Deadline, caller: AbortSignal, timeoutMs: number): BrokerCallError {
     if (error instanceof BrokerCallError && !limit.signal.aborted) return error;
     if (caller.aborted) return new BrokerCallError("Cancelled", "the caller left", { cause: error });
-    if (!limit.timedOut) return asCallError(error);
+    if (!limit.signal.aborted) return asCallError(error);
     const message = `a broker gave no answer within ${Math.floor(timeoutMs)} ms`;
     return new BrokerCallError("Timeout", message, { cause: error });
   }

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 
+import { orAbort } from "../wire/deadline.ts";
 import { MAX_KUBERNETES_CIPHERTEXT_BYTES } from "../wire/limits.ts";
 import type { KekStatus } from "../wire/messages.ts";
 import { asCallError } from "./broker.ts";
@@ -9,7 +10,6 @@ import type { Clock } from "./clock.ts";
 import { envelopeOf } from "./envelope-answer.ts";
 import { KmsError, StartError } from "./errors.ts";
 import type { Standing } from "./standing.ts";
-import { unlessAborted } from "./time-limit.ts";
 
 /** Longer than a broker remembers what it read (30 s), so that two polls are two readings. */
 const INTERVAL_MS = 40_000;
@@ -62,7 +62,7 @@ export class StatusPoller {
     const pausing = new AbortController();
     this.#pausing = pausing;
     try {
-      await unlessAborted(this.#options.clock.sleep(this.#pause(), pausing.signal), signal);
+      await orAbort(this.#options.clock.sleep(this.#pause(), pausing.signal), signal);
     } catch {
       // Woken, or stopped.
     } finally {

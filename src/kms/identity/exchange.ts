@@ -1,3 +1,4 @@
+import { readAtMost } from "../../wire/read-at-most.ts";
 import { ProviderError } from "../key-provider.ts";
 
 /** As `fetch`; tests and other runtimes bring their own. */
@@ -40,7 +41,9 @@ export async function exchange(
   try {
     // Workers know no redirect: "error".
     response = await fetch(new Request(url, { ...init, method: "POST", redirect: "manual" }));
-    text = await readText(response);
+    const bytes = await readAtMost(response, MAX_ANSWER_BYTES);
+    if (bytes === undefined) throw new RangeError("an answer too long");
+    text = new TextDecoder().decode(bytes);
   } catch {
     if (init.signal.aborted) throw new ProviderError("Timeout", `${name}: no answer in time`);
     throw new ProviderError("Unavailable", `${name}: no answer`);
@@ -64,21 +67,6 @@ function codeOfStatus(status: number): ExchangeErrorCode {
   if (status === 429) return "Throttled";
   if (status === 408 || status === 504) return "Timeout";
   return status >= 400 && status < 500 ? "AccessDenied" : "Unavailable";
-}
-
-async function readText(response: Response): Promise<string> {
-  const reader = response.body?.getReader();
-  const decoder = new TextDecoder();
-  let [text, length] = ["", 0];
-  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
-    length += read.value.length;
-    if (length > MAX_ANSWER_BYTES) {
-      await reader?.cancel();
-      throw new RangeError("an answer too long");
-    }
-    text += decoder.decode(read.value, { stream: true });
-  }
-  return text + decoder.decode();
 }
 
 /** What a text says as JSON; `undefined` if it is none. */

@@ -3,6 +3,8 @@ export interface Deadline {
   readonly signal: AbortSignal;
   /** Milliseconds left, 0 when past. */
   remaining(): number;
+  /** Gives it its whole time again from now, unless it has passed. */
+  restart(): void;
   clear(): void;
 }
 
@@ -14,14 +16,19 @@ export class OutOfTime extends Error {
 /** Aborts after `ms`, or with the outer signal. By hand: AbortSignal.any and timeout keep what they hold alive. */
 export function startDeadline(ms: number, outer?: AbortSignal): Deadline {
   const controller = new AbortController();
-  const end = performance.now() + ms;
   const abort = (): void => controller.abort(new OutOfTime("out of time"));
-  const timer = setTimeout(abort, ms);
+  let end = performance.now() + ms;
+  let timer = setTimeout(abort, ms);
   outer?.addEventListener("abort", abort, { once: true });
   if (outer?.aborted === true) abort();
   return {
     signal: controller.signal,
     remaining: () => Math.max(0, end - performance.now()),
+    restart: () => {
+      clearTimeout(timer);
+      end = performance.now() + ms;
+      timer = setTimeout(abort, ms);
+    },
     clear: () => {
       clearTimeout(timer);
       outer?.removeEventListener("abort", abort);
@@ -30,12 +37,16 @@ export function startDeadline(ms: number, outer?: AbortSignal): Deadline {
 }
 
 /**
- * The promise's result, or a rejection with OutOfTime once the signal aborts, whichever is first. What loses goes on by
+ * The promise's result, or a rejection with `why()` once the signal aborts, whichever is first. What loses goes on by
  * itself; its failure is nobody's any more.
  */
-export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+export function orAbort<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  why: () => Error = () => new OutOfTime("out of time", { cause: signal.reason }),
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(new OutOfTime("out of time", { cause: signal.reason }));
+    const abort = (): void => reject(why());
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort, { once: true });
     void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));

@@ -1,0 +1,65 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { orAbort, OutOfTime, settlesWithin, startDeadline } from "../../src/wire/deadline.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const never = new Promise<never>(() => {});
+
+describe("a deadline", () => {
+  it("aborts when its time is over, and says so", () => {
+    const { signal, remaining } = startDeadline(100);
+    vi.advanceTimersByTime(99);
+    expect([signal.aborted, remaining()]).toEqual([false, 1]);
+    vi.advanceTimersByTime(1);
+    expect([signal.reason, remaining()]).toEqual([expect.any(OutOfTime), 0]);
+  });
+
+  it("aborts with the outer signal, also one that has aborted already", () => {
+    const outer = new AbortController();
+    const early = startDeadline(100, outer.signal);
+    outer.abort();
+    expect(early.signal.aborted).toBe(true);
+    expect(startDeadline(100, outer.signal).signal.aborted).toBe(true);
+  });
+
+  it("has its whole time again after a restart", () => {
+    const { signal, remaining, restart } = startDeadline(100);
+    vi.advanceTimersByTime(60);
+    restart();
+    vi.advanceTimersByTime(99);
+    expect([signal.aborted, remaining()]).toEqual([false, 1]);
+    vi.advanceTimersByTime(1);
+    expect(signal.aborted).toBe(true);
+  });
+
+  it("leaves no timer, and does not follow the outer signal, once cleared", () => {
+    const outer = new AbortController();
+    const { signal, clear } = startDeadline(100, outer.signal);
+    clear();
+    outer.abort();
+    expect([signal.aborted, vi.getTimerCount()]).toEqual([false, 0]);
+  });
+});
+
+describe("a promise or an abort", () => {
+  it("is what the promise gives, or why it failed", async () => {
+    const { signal } = new AbortController();
+    await expect(orAbort(Promise.resolve("done"), signal)).resolves.toBe("done");
+    await expect(orAbort(Promise.reject(new RangeError("no")), signal)).rejects.toThrow(RangeError);
+  });
+
+  it("rejects once the signal aborts, with the reason that it was told to give", async () => {
+    const gone = AbortSignal.abort();
+    await expect(orAbort(never, gone)).rejects.toThrow(OutOfTime);
+    await expect(orAbort(never, gone, () => new TypeError("mine"))).rejects.toThrow("mine");
+  });
+});
+
+it("tells whether a promise settles in time", async () => {
+  const slow = settlesWithin(100, never);
+  await vi.advanceTimersByTimeAsync(100);
+  await expect(slow).resolves.toBe(false);
+  await expect(settlesWithin(100, Promise.reject(new Error("settled too")))).resolves.toBe(true);
+});
