@@ -1,6 +1,4 @@
-import { MemberFailure, type EnvelopeMember } from "../envelope/member.ts";
 import { open, readEnvelope, type SealedEnvelope } from "../envelope/open.ts";
-import { ProviderError, type ProviderCall } from "../kms/key-provider.ts";
 import { decodeBase64, encodeBase64 } from "../wire/base64.ts";
 import { hex } from "../wire/hex.ts";
 import type { UnwrapRequest, UnwrapResponse } from "../wire/messages.ts";
@@ -8,7 +6,8 @@ import { recordedAct } from "./act.ts";
 import { openableClusters, type Grant } from "./authorize.ts";
 import type { BrokerServices } from "./deps.ts";
 import { envelopeMember, type MemberTrace } from "./member.ts";
-import { membersOf, type ConfiguredMember } from "./members.ts";
+import { membersOf } from "./members.ts";
+import { notSteered } from "./not-steered.ts";
 import type { Principal } from "./principal.ts";
 import type { RequestContext } from "./request-context.ts";
 import { sealedByAnotherCluster, toProblem } from "./to-problem.ts";
@@ -68,8 +67,12 @@ function openFor(
   const { signal } = deadline;
   const calls = { context: { kek: name, cluster: envelope.head.cluster }, signal, requestId, trace, metrics };
   const configured = membersOf(state, name, kek);
-  // What lies behind a symmetric member may be one whose wraps anyone can make.
-  const isGuarded = configured.some(({ provider }) => !provider.symmetric);
+  const named = new Set(envelope.head.members.map((member) => member.name));
+  const absent = configured
+    .filter((member) => member.provider.symmetric && member.use === "both" && !named.has(member.name))
+    .map(({ provider }) => provider);
+  // What lies behind a symmetric member may be one whose wraps anyone can make; `allowRsaOnly` takes those anyway.
+  const isGuarded = !kek.allowRsaOnly && configured.some(({ provider }) => !provider.symmetric);
   const input = {
     envelope,
     kek: name,
@@ -77,41 +80,11 @@ function openFor(
     members: configured.map((member) => {
       const asked = envelopeMember(member.name, member.provider, calls);
       return isGuarded && member.provider.symmetric
-        ? notSteered(asked, member, { signal, requestId })
+        ? notSteered(asked, member, { absent, call: { signal, requestId } })
         : asked;
     }),
     minThreshold: kek.minThreshold,
     allowRsaOnly: kek.allowRsaOnly,
   };
   return open(input, primitives);
-}
-
-/**
- * A key that cannot be had for this wrap, though nothing says that it is gone as a whole: a version of it is disabled
- * or destroyed, and who wrote the envelope chose that version. So it is no unavailability of the member; nor is it one
- * where the key does not say, since it can be kept too busy for that.
- */
-function notSteered(
-  asked: EnvelopeMember,
-  { provider }: ConfiguredMember,
-  call: ProviderCall,
-): EnvelopeMember {
-  return {
-    ...asked,
-    unwrap: async (wrap, openVersion) => {
-      try {
-        return await asked.unwrap(wrap, openVersion);
-      } catch (error) {
-        if (!(error instanceof MemberFailure) || !isKeyUnavailable(error.cause)) throw error;
-        const whole: unknown = await provider.currentVersion(call).catch((failure: unknown) => failure);
-        if (isKeyUnavailable(whole)) throw error;
-        const cause = whole instanceof ProviderError ? whole : error.cause;
-        throw new MemberFailure(error.message, { final: false, unclear: true, cause });
-      }
-    },
-  };
-}
-
-function isKeyUnavailable(cause: unknown): boolean {
-  return cause instanceof ProviderError && cause.code === "KeyUnavailable";
 }
