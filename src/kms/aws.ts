@@ -36,6 +36,8 @@ const RECORDED_WRAP_BYTES = 184;
 const MAX_DECRYPT_BYTES = 6144;
 /** As many calls as a member may have under way, so that they never wait for a socket; the SDK's default is 50. */
 const MAX_SOCKETS = 64;
+/** 64 hexadecimal digits (its API reference), and some room. */
+const MATERIAL = /^[\x21-\x7e]{1,128}$/;
 /** Keys in other states refuse Encrypt and Decrypt. */
 const USABLE_STATES: ReadonlySet<string> = new Set(["Enabled", "Updating"]);
 
@@ -46,6 +48,11 @@ const USABLE_STATES: ReadonlySet<string> = new Set(["Enabled", "Updating"]);
  */
 export function createAwsProvider(options: AwsProviderOptions): KeyProvider {
   return new AwsProvider(options);
+}
+
+interface Described {
+  readonly state: string | undefined;
+  readonly material: string | undefined;
 }
 
 interface Connection {
@@ -107,10 +114,12 @@ class AwsProvider implements KeyProvider {
     // The SDK decodes into memory that Node shares among buffers.
     answer.Plaintext.fill(0);
     if (answer.KeyId !== this.#options.keyArn) {
+      plaintext.fill(0);
       throw new ProviderError("InvalidCiphertext", "AWS KMS Decrypt: opened by another key");
     }
-    this.#lastMaterial = answer.KeyMaterialId ?? null;
-    const keyVersion = answer.KeyMaterialId ?? (await this.#created(call));
+    const material = materialOf("Decrypt", answer.KeyMaterialId, answer);
+    this.#lastMaterial = material ?? null;
+    const keyVersion = material ?? (await this.#created(call));
     return { plaintext, keyVersion, ...requestIdOf(answer) };
   }
 
@@ -121,11 +130,11 @@ class AwsProvider implements KeyProvider {
    */
   async currentVersion(call: ProviderCall): Promise<string> {
     const key = await this.#describe(call);
-    if (key.KeyState !== undefined && !USABLE_STATES.has(key.KeyState)) {
+    if (key.state !== undefined && !USABLE_STATES.has(key.state)) {
       throw new ProviderError("KeyUnavailable", "AWS KMS DescribeKey: the key is not enabled");
     }
     if (this.#lastMaterial === null) return this.#created(call);
-    return key.CurrentKeyMaterialId ?? this.#lastMaterial ?? this.#created(call);
+    return key.material ?? this.#lastMaterial ?? this.#created(call);
   }
 
   #request({ kek, cluster }: WrapContext) {
@@ -143,15 +152,17 @@ class AwsProvider implements KeyProvider {
     return this.#creation;
   }
 
-  async #describe(call: ProviderCall): Promise<AwsKms.KeyMetadata> {
+  async #describe(call: ProviderCall): Promise<Described> {
     const answer = await this.#send("DescribeKey", call, ({ sdk, client }) =>
       client.send(new sdk.DescribeKeyCommand({ KeyId: this.#options.keyArn }), { abortSignal: call.signal }),
     );
     if (answer.KeyMetadata === undefined) throw incomplete("DescribeKey", answer);
-    if (answer.KeyMetadata.CreationDate !== undefined) {
-      this.#creation = `created-${answer.KeyMetadata.CreationDate.toISOString()}`;
+    const { CreationDate: created, CurrentKeyMaterialId, KeyState: state } = answer.KeyMetadata;
+    if (created !== undefined) {
+      if (Number.isNaN(created.getTime())) throw incomplete("DescribeKey", answer);
+      this.#creation = `created-${created.toISOString()}`;
     }
-    return answer.KeyMetadata;
+    return { state, material: materialOf("DescribeKey", CurrentKeyMaterialId, answer) };
   }
 
   async #send<Answer>(
@@ -216,6 +227,12 @@ export function regionOf(keyArn: string): string {
   const region = keyArn.split(":")[3];
   if (region === undefined || region === "") throw new TypeError("not the ARN of a key");
   return region;
+}
+
+/** The SDK takes for a text whatever the answer holds. One of any length would break what is made for all members. */
+function materialOf(operation: string, id: string | undefined, answer: Answered): string | undefined {
+  if (id === undefined || (typeof id === "string" && MATERIAL.test(id))) return id;
+  throw incomplete(operation, answer);
 }
 
 interface Answered {

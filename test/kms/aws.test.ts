@@ -124,6 +124,20 @@ describe("an answer that cannot be right", () => {
     expect((await failure(provider.unwrap(SECRET, CONTEXT, call()))).code).toBe("InvalidCiphertext");
   });
 
+  it.each(["x".repeat(70_000), "", "a b", 1, {}])(
+    "is Unavailable when it names a material that no id of one looks like",
+    async (material) => {
+      aws.script(
+        decrypted({ KeyMaterialId: material }),
+        described({ CurrentKeyMaterialId: material }),
+        described({ CreationDate: 1e300 }),
+      );
+      expect((await failure(provider.unwrap(SECRET, CONTEXT, call()))).code).toBe("Unavailable");
+      expect((await failure(provider.currentVersion(call()))).code).toBe("Unavailable");
+      expect((await failure(provider.currentVersion(call()))).code).toBe("Unavailable");
+    },
+  );
+
   it.each([
     { what: "Encrypt without a ciphertext", act: () => provider.wrap(SECRET, CONTEXT, call()) },
     { what: "Decrypt without a plaintext", act: () => provider.unwrap(SECRET, CONTEXT, call()) },
