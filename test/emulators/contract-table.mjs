@@ -10,7 +10,7 @@ const [BEGIN, END] = ["<!-- table -->", "<!-- /table -->"];
 const SUITE = /^(.*), as every provider$/;
 
 const results = runContract();
-const suites = [...new Set(results.map(({ suite }) => suite))].sort();
+const suites = [...new Set(results.map(({ suite }) => suite))].sort((a, b) => (a < b ? -1 : 1));
 const cases = [...new Set(results.map(({ title }) => title))];
 const cell = (title, suite) =>
   results.some((result) => result.title === title && result.suite === suite) ? "✓" : "–";
@@ -40,8 +40,13 @@ function runContract() {
       process.execPath,
       [
         "node_modules/vitest/vitest.mjs",
-        ...["run", "contract.test", "--project", "unit", "--project", "emulators"],
-        ...["--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+        "run",
+        "contract.test",
+        "--project=unit",
+        "--project=emulators",
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
       ],
       { stdio: ["ignore", 2, 2] },
     );

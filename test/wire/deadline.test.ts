@@ -9,11 +9,11 @@ const never = new Promise<never>(() => {});
 
 describe("a deadline", () => {
   it("aborts when its time is over, and says so", () => {
-    const { signal, remaining } = startDeadline(100);
+    const deadline = startDeadline(100);
     vi.advanceTimersByTime(99);
-    expect([signal.aborted, remaining()]).toEqual([false, 1]);
+    expect([deadline.signal.aborted, deadline.remaining()]).toEqual([false, 1]);
     vi.advanceTimersByTime(1);
-    expect([signal.reason, remaining()]).toEqual([expect.any(OutOfTime), 0]);
+    expect([deadline.signal.reason, deadline.remaining()]).toEqual([expect.any(OutOfTime), 0]);
   });
 
   it("aborts with the outer signal, also one that has aborted already", () => {
@@ -25,21 +25,21 @@ describe("a deadline", () => {
   });
 
   it("has its whole time again after a restart", () => {
-    const { signal, remaining, restart } = startDeadline(100);
+    const deadline = startDeadline(100);
     vi.advanceTimersByTime(60);
-    restart();
+    deadline.restart();
     vi.advanceTimersByTime(99);
-    expect([signal.aborted, remaining()]).toEqual([false, 1]);
+    expect([deadline.signal.aborted, deadline.remaining()]).toEqual([false, 1]);
     vi.advanceTimersByTime(1);
-    expect(signal.aborted).toBe(true);
+    expect(deadline.signal.aborted).toBe(true);
   });
 
   it("leaves no timer, and does not follow the outer signal, once cleared", () => {
     const outer = new AbortController();
-    const { signal, clear } = startDeadline(100, outer.signal);
-    clear();
+    const deadline = startDeadline(100, outer.signal);
+    deadline.clear();
     outer.abort();
-    expect([signal.aborted, vi.getTimerCount()]).toEqual([false, 0]);
+    expect([deadline.signal.aborted, vi.getTimerCount()]).toEqual([false, 0]);
   });
 });
 
