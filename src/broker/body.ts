@@ -74,7 +74,11 @@ export async function drainBody(request: Request): Promise<void> {
 export function requireJson(contentType: string | undefined): void {
   const [essence = ""] = (contentType ?? "").split(";");
   if (essence.trim().toLowerCase() === "application/json") return;
-  throw new BrokerProblem("UnsupportedMediaType", "Send the body as Content-Type: application/json.");
+  throw unsupportedMediaType();
+}
+
+export function unsupportedMediaType(): BrokerProblem {
+  return new BrokerProblem("UnsupportedMediaType", "Send the body as Content-Type: application/json.");
 }
 
 function tooLarge(): BrokerProblem {

@@ -3,7 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import type * as z from "zod";
 
 import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
-import { drainBody } from "./body.ts";
+import { drainBody, unsupportedMediaType } from "./body.ts";
 import type { BrokerServices } from "./deps.ts";
 import type { BrokerEnv, BrokerRequest } from "./env.ts";
 import type { LogEvent } from "./log.ts";
@@ -52,6 +52,8 @@ function asProblem(error: unknown): BrokerProblem {
   if (error instanceof HTTPException && error.status === 400) {
     return new BrokerProblem("Validation", "The body is not JSON. See /openapi.json.");
   }
+  // The router is stricter about a type's parameters than the gate.
+  if (error instanceof HTTPException && error.status === 415) return unsupportedMediaType();
   return toProblem(error, false);
 }
 

@@ -220,6 +220,9 @@ describe("a body", () => {
     "multipart/form-data; boundary=x",
     "application/vnd.api+json",
     "application/jsonp",
+    "application/json;",
+    "application/json ;charset=utf-8",
+    "application/json; charset",
     "",
   ])("of type %j is refused", async (type) => {
     const answer = await wrap(harness, { mistakes: { headers: { "content-type": type } } });
