@@ -1,8 +1,7 @@
-import type { TokenCredential } from "@azure/core-auth";
-
 import type { AccessTokenSource } from "./access-token.ts";
 import type { AwsProviderOptions } from "./aws.ts";
 import type { GoogleKms } from "./google-kms.ts";
+import type { AzureCredential } from "./identity/azure-credential.ts";
 import type { ExchangeDeps } from "./identity/exchange.ts";
 import type { IdentityTokenSource } from "./identity/identity-token.ts";
 
@@ -24,7 +23,7 @@ export interface Platform extends ExchangeDeps {
   /** The platform's own for AWS; `undefined` leaves it to AWS's SDK to find some. */
   readonly awsCredentials: AwsProviderOptions["credentials"];
   /** The platform's own for Azure. @throws TypeError where there is none, as for `google`. */
-  readonly azureCredential: () => TokenCredential;
+  readonly azureCredential: () => AzureCredential;
   /**
    * Who the broker is to clouds of members with `federation`.
    * @throws DocumentError when the signing key is missing or none.

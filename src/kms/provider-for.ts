@@ -7,6 +7,7 @@ import { cached } from "./identity/cached.ts";
 import { type EntraFederation, exchangeAtEntra } from "./identity/entra.ts";
 import { exchangeAtGoogle, type GoogleFederation } from "./identity/google.ts";
 import type { IdentityTokenSource } from "./identity/identity-token.ts";
+import { forgetful } from "./forgetful.ts";
 import type { KeyProvider } from "./key-provider.ts";
 import { createLocalProvider, type LocalProviderOptions } from "./local.ts";
 import type { GoogleAccess, Platform } from "./platform.ts";
@@ -68,7 +69,7 @@ function awsProvider({ keyArn, endpoint, federation }: AwsKey, place: ProviderPl
     sessionName: `kek-broker-${kek}`,
   };
   const session = cached({ ...timeOf(platform), get: (signal) => assumeRole(role, platform, signal) });
-  return createAwsProvider({ keyArn, endpoint, session });
+  return forgetful(createAwsProvider({ keyArn, endpoint, session }), session);
 }
 
 function googleProvider({ cryptoKey, federation, ...access }: GoogleKey, place: ProviderPlace): KeyProvider {
@@ -79,21 +80,23 @@ function googleProvider({ cryptoKey, federation, ...access }: GoogleKey, place: 
   const principal = { federation, identity: identityOf(place) };
   const get = (signal: AbortSignal) => exchangeAtGoogle(principal, platform, signal);
   const accessToken = cached({ ...timeOf(platform), get });
-  return createGcpProvider({ cryptoKey, transport: platform.google({ ...access, accessToken }) });
+  const transport = platform.google({ ...access, accessToken });
+  return forgetful(createGcpProvider({ cryptoKey, transport }), accessToken);
 }
 
 function azureProvider({ federation, ...key }: AzureKey, place: ProviderPlace): KeyProvider {
   const { platform, anyHost } = place;
   const rest = { ...key, anyHost, now: platform.now };
   if (federation === undefined) {
-    return createAzureProvider({ ...rest, credential: platform.azureCredential() });
+    const credential = platform.azureCredential();
+    return forgetful(createAzureProvider({ ...rest, credential }), credential);
   }
   const application = { federation, identity: identityOf(place) };
   const credential = azureCredential(
     (request, signal) => exchangeAtEntra({ ...application, ...request }, platform, signal),
     timeOf(platform),
   );
-  return createAzureProvider({ ...rest, credential });
+  return forgetful(createAzureProvider({ ...rest, credential }), credential);
 }
 
 function timeOf({ now, background }: Platform) {

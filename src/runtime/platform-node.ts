@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 
 import { fromCredentialError } from "../kms/azure-error.ts";
 import { createGoogleSdk } from "../kms/gcp-sdk.ts";
-import { azureCredential } from "../kms/identity/azure-credential.ts";
+import { azureCredential, type AzureCredential } from "../kms/identity/azure-credential.ts";
 import { importSigningKey } from "../kms/identity/signing-key.ts";
 import { ProviderError } from "../kms/key-provider.ts";
 import type { Platform } from "../kms/platform.ts";
@@ -38,7 +38,7 @@ export function nodePlatform(env: NodeJS.ProcessEnv): Platform {
  * identity. Not who is logged in to a developer's tools, as `DefaultAzureCredential` would try: a broker that finds no
  * identity must say so, and not act in a person's name.
  */
-function defaultAzureCredential(env: NodeJS.ProcessEnv, now: () => number): TokenCredential {
+function defaultAzureCredential(env: NodeJS.ProcessEnv, now: () => number): AzureCredential {
   let chain: Promise<TokenCredential> | undefined;
   return azureCredential(
     async ({ scope, claims }, signal) => {

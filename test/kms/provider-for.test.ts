@@ -9,7 +9,7 @@ import { testPlatform } from "./test-platform.ts";
 const call = { signal: new AbortController().signal, requestId: "request-1" };
 const CRYPTO_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k";
 const KEY_URL = "https://kek.vault.azure.net/keys/k";
-const credential = { getToken: () => Promise.resolve(null) };
+const credential = { getToken: () => Promise.resolve(null), forget: () => {} };
 const identity = () => Promise.reject(new Error("not asked for"));
 
 const place = { platform: testPlatform(), kek: "prod", anyHost: false };

@@ -1,7 +1,7 @@
 import type { TokenCredential } from "@azure/core-auth";
 
-import type { AccessToken, AccessTokenSource } from "../access-token.ts";
-import { cached, type CachedOptions } from "./cached.ts";
+import type { AccessToken } from "../access-token.ts";
+import { cached, type Cached, type CachedOptions } from "./cached.ts";
 
 /** What an Azure SDK asks for. */
 export interface AzureTokenRequest {
@@ -11,6 +11,11 @@ export interface AzureTokenRequest {
   readonly claims?: string | undefined;
 }
 
+/** A credential as Azure's SDKs take it, that can be told that its token was refused. */
+export interface AzureCredential extends TokenCredential {
+  readonly forget: () => void;
+}
+
 /**
  * A credential as Azure's SDKs take it, which keeps a token for each scope. The tenant that a vault's challenge names is
  * not followed: who the broker is, its configuration says.
@@ -18,8 +23,8 @@ export interface AzureTokenRequest {
 export function azureCredential(
   get: (request: AzureTokenRequest, signal: AbortSignal) => Promise<AccessToken>,
   time: Pick<CachedOptions<AccessToken>, "now" | "background">,
-): TokenCredential {
-  const sources = new Map<string, AccessTokenSource>();
+): AzureCredential {
+  const sources = new Map<string, Cached<AccessToken>>();
   return {
     getToken: async (scopes, options) => {
       const scope = typeof scopes === "string" ? scopes : scopes.join(" ");
@@ -30,6 +35,9 @@ export function azureCredential(
       // The SDK shares one answer among requests, so that the end of one must not be the end of the others.
       const { token, expiresAt } = await source(new AbortController().signal);
       return { token, expiresOnTimestamp: expiresAt };
+    },
+    forget: () => {
+      for (const source of sources.values()) source.forget();
     },
   };
 }

@@ -22,11 +22,19 @@ const LIMIT_MS = 5_000;
 const MAX_AHEAD_MS = 15 * 60_000;
 /** What has less than this left is not handed out: it must outlive a call, and clocks differ. */
 const LEAST_LEFT_MS = 30_000;
-/** Between refreshes that fail while the old one still works. */
+/** Between refreshes that fail while the old one still works, and between values that are refused. */
 const RETRY_MS = 10_000;
+
+/** A source with a memory. */
+export interface Cached<Value> {
+  (signal: AbortSignal): Promise<Value>;
+  /** The last value was refused before its end: whoever asks next waits for a new one, once in ten seconds. */
+  readonly forget: () => void;
+}
 
 interface Held<Value> {
   readonly value: Value;
+  readonly gotAt: number;
   readonly refreshAt: number;
 }
 
@@ -40,9 +48,7 @@ interface Flight<Value> {
  * is nobody's own: a caller that gives up takes nothing from the others. A refresh goes on behind; while it fails, the
  * old value serves until it ends.
  */
-export function cached<Value extends Ending>(
-  options: CachedOptions<Value>,
-): (signal: AbortSignal) => Promise<Value> {
+export function cached<Value extends Ending>(options: CachedOptions<Value>): Cached<Value> {
   const { get, now, background, limitMs = LIMIT_MS } = options;
   let held: Held<Value> | undefined;
   let flight: Flight<Value> | undefined;
@@ -57,7 +63,7 @@ export function cached<Value extends Ending>(
           const ahead = Math.min((value.expiresAt - startedAt) / 4, MAX_AHEAD_MS);
           // One given up for dropped may come late.
           if (held === undefined || held.value.expiresAt <= value.expiresAt) {
-            held = { value, refreshAt: value.expiresAt - ahead };
+            held = { value, gotAt: now(), refreshAt: value.expiresAt - ahead };
           }
           return value;
         })
@@ -77,7 +83,7 @@ export function cached<Value extends Ending>(
     return start();
   };
 
-  return async (signal) => {
+  const give = async (signal: AbortSignal): Promise<Value> => {
     const time = now();
     if (held === undefined || held.value.expiresAt - time < LEAST_LEFT_MS) {
       return untilAborted(signal, join());
@@ -88,6 +94,14 @@ export function cached<Value extends Ending>(
     }
     return held.value;
   };
+
+  /** A clock that was set back makes what has ended seem to live on; what seems to come from the future is such. */
+  const forget = (): void => {
+    const age = held === undefined ? 0 : now() - held.gotAt;
+    if (age < 0 || age >= RETRY_MS) held = undefined;
+  };
+
+  return Object.assign(give, { forget });
 }
 
 async function within<Value>(ms: number, get: (signal: AbortSignal) => Promise<Value>): Promise<Value> {

@@ -39,6 +39,7 @@ function setUp(limitMs?: number) {
     ...time,
     flights,
     source,
+    forget: source.forget,
     ask: () => source(new AbortController().signal).then(({ name }) => name),
   };
 }
@@ -120,6 +121,37 @@ describe("temporary credentials", () => {
     const next = ask();
     await flights[1]?.give();
     await expect(next).resolves.toBe("token-2");
+  });
+
+  it("that a cloud refuses are got anew by whoever asks next, once in ten seconds", async () => {
+    const { flights, ask, pass, forget } = setUp();
+    const first = ask();
+    await flights[0]?.give();
+    await first;
+    pass(9);
+    forget();
+    await expect(ask()).resolves.toBe("token-1");
+    pass(1);
+    forget();
+    const next = ask();
+    await flights[1]?.give();
+    await expect(next).resolves.toBe("token-2");
+    forget();
+    await expect(ask()).resolves.toBe("token-2");
+    expect(flights).toHaveLength(2);
+  });
+
+  it("that ended while the clock was set back are got anew once a cloud refuses them", async () => {
+    const { flights, ask, pass, forget } = setUp();
+    const first = ask();
+    await flights[0]?.give();
+    await first;
+    pass(-2 * HOUR_S);
+    forget();
+    const next = ask();
+    await flights[1]?.give();
+    await expect(next).resolves.toBe("token-2");
+    await expect(ask()).resolves.toBe("token-2");
   });
 
   it("whose exchange fails are asked for again by the next caller", async () => {
