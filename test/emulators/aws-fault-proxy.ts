@@ -1,9 +1,6 @@
-import { setTimeout } from "node:timers/promises";
-
+import { type FailureFault, Faults } from "./faults.ts";
 import { forward, type LoopbackServer, type Reply, startLoopbackServer } from "./loopback-server.ts";
 import type { ContractFault } from "./provider-contract.ts";
-
-const SLOW_MS = 150;
 
 export interface AwsFaultProxy extends LoopbackServer {
   /** The next requests, in this order, meet these faults; those after them are passed on. */
@@ -14,26 +11,24 @@ export interface AwsFaultProxy extends LoopbackServer {
 
 /** Stands in front of an AWS emulator and passes on everything, but for the faults asked for. */
 export async function startAwsFaultProxy(upstream: string): Promise<AwsFaultProxy> {
-  const pending: ContractFault[] = [];
+  const faults = new Faults<Reply>(failure);
   let passedOn = 0;
-  const server = await startLoopbackServer(async (request): Promise<Reply> => {
-    const fault = pending.shift();
-    if (fault !== undefined && fault !== "brokenAfter" && fault !== "slow") return failure(fault);
-    passedOn++;
-    const answer = await forward(upstream, request);
-    if (fault === "slow") await setTimeout(SLOW_MS);
-    return fault === "brokenAfter" ? failure(fault) : answer;
-  });
+  const server = await startLoopbackServer((request) =>
+    faults.meet(() => {
+      passedOn++;
+      return forward(upstream, request);
+    }),
+  );
   return {
     ...server,
-    inject: (...faults) => void pending.push(...faults),
+    inject: (...next) => faults.inject(...next),
     get passedOn() {
       return passedOn;
     },
   };
 }
 
-function failure(fault: Exclude<ContractFault, "slow">): Reply {
+function failure(fault: FailureFault): Reply {
   switch (fault) {
     case "throttled":
       return awsError(400, "ThrottlingException");

@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from "node:crypto";
-import { setTimeout } from "node:timers/promises";
 
 import * as z from "zod";
 
+import { type FailureFault, Faults } from "./faults.ts";
 import type { ContractFault } from "./provider-contract.ts";
 
 interface Key {
@@ -16,7 +16,6 @@ interface Key {
 class ConnectionReset extends Error {}
 
 const ACCOUNT = "111122223333";
-const SLOW_MS = 150;
 /** So that 32 bytes become as many as the real service makes of them. */
 const HEADER_BYTES = 184 - 32 - 12 - 16;
 const MATERIAL_ID_BYTES = 32;
@@ -49,7 +48,7 @@ class AwsError extends Error {}
 export class FakeAwsKms {
   readonly operations: Operation[] = [];
   readonly #keys = new Map<string, Key>();
-  readonly #faults: ContractFault[] = [];
+  readonly #faults = new Faults<Response>(failure);
 
   /** Returns the key's ARN. */
   createKey(region = "us-east-1"): string {
@@ -72,34 +71,14 @@ export class FakeAwsKms {
 
   /** The next requests, in this order, meet these faults. */
   inject(...faults: readonly ContractFault[]): void {
-    this.#faults.push(...faults);
+    this.#faults.inject(...faults);
   }
 
   /** One request, whatever its host. Rejects with `ConnectionReset` for a connection that is cut. */
   async handle(request: Request): Promise<Response> {
-    const fault = this.#faults.shift();
     const target = request.headers.get("x-amz-target") ?? "";
     const body = await request.text();
-    switch (fault) {
-      case "silent":
-        return new Promise(() => {});
-      case "reset":
-        throw new ConnectionReset("the fake cuts the connection");
-      case "throttled":
-        return failed(400, "ThrottlingException");
-      case "denied":
-        return failed(400, "AccessDeniedException");
-      case "brokenBefore":
-        return failed(500, "KMSInternalException");
-      case "brokenAfter":
-        this.#serve(target, body);
-        return failed(500, "KMSInternalException");
-      case "slow":
-        await setTimeout(SLOW_MS);
-        return this.#serve(target, body);
-      case undefined:
-        return this.#serve(target, body);
-    }
+    return this.#faults.meet(() => this.#serve(target, body));
   }
 
   #serve(target: string, body: string): Response {
@@ -212,6 +191,22 @@ function aad(context: Readonly<Record<string, string>>, header: Buffer): Buffer 
 
 function answered(body: object): Response {
   return respond(200, body);
+}
+
+function failure(fault: FailureFault): Response | Promise<Response> {
+  switch (fault) {
+    case "throttled":
+      return failed(400, "ThrottlingException");
+    case "denied":
+      return failed(400, "AccessDeniedException");
+    case "brokenBefore":
+    case "brokenAfter":
+      return failed(500, "KMSInternalException");
+    case "silent":
+      return new Promise(() => {});
+    case "reset":
+      throw new ConnectionReset("the fake cuts the connection");
+  }
 }
 
 /** With the things in its message that must not leave an adapter. */

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 
 import { FakeKey, type FakeKeyOptions, type FakeVersion } from "./azure-key-vault-fake-key.ts";
+import { type FailureFault, Faults } from "./faults.ts";
 import type { ContractFault } from "./provider-contract.ts";
 
 /**
@@ -40,7 +41,6 @@ export interface ReceivedByVault {
 class ConnectionReset extends Error {}
 
 const API_VERSIONS = new Set(["7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01"]);
-const SLOW_MS = 150;
 
 export class FakeKeyVault {
   readonly url: string;
@@ -51,7 +51,7 @@ export class FakeKeyVault {
   readonly #deleted = new Map<string, FakeKey>();
   readonly #forbidden = new Map<string, ReadonlySet<string>>();
   readonly #tokens = new Set<string>();
-  readonly #faults: ContractFault[] = [];
+  readonly #faults = new Faults<Response>(failure);
   #behaviour: Behaviour = "well";
   #made = 0;
 
@@ -145,7 +145,7 @@ export class FakeKeyVault {
 
   /** The next requests that bring a token, in this order, meet these faults. */
   inject(...faults: readonly ContractFault[]): void {
-    this.#faults.push(...faults);
+    this.#faults.inject(...faults);
   }
 
   /** How every request goes from now on, challenges too. */
@@ -174,13 +174,11 @@ export class FakeKeyVault {
     if (typeof this.#behaviour === "object") await setTimeout(this.#behaviour.slowMs);
     const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
     if (token === undefined) return this.#challenge("AKV10000: Request is missing a Bearer or PoP token.");
-    const fault = this.#faults.shift();
-    if (fault !== undefined && fault !== "brokenAfter" && fault !== "slow") return failure(fault);
-    const answer = (await this.#accepts(token))
-      ? this.#serve(request)
-      : this.#challenge("AKV10022: Invalid token.", `, error="invalid_token"`);
-    if (fault === "slow") await setTimeout(SLOW_MS);
-    return fault === "brokenAfter" ? failure(fault) : answer;
+    return this.#faults.meet(async () =>
+      (await this.#accepts(token))
+        ? this.#serve(request)
+        : this.#challenge("AKV10022: Invalid token.", `, error="invalid_token"`),
+    );
   }
 
   async #accepts(token: string): Promise<boolean> {
@@ -296,7 +294,7 @@ function parametersOf({ headers, body }: Asked): { alg: string; value: Buffer } 
   return { alg, value: bytes };
 }
 
-function failure(fault: Exclude<ContractFault, "slow">): Response | Promise<Response> {
+function failure(fault: FailureFault): Response | Promise<Response> {
   switch (fault) {
     case "throttled":
       return throttled();

@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 
+import { SLOW_MS } from "./faults.ts";
 import { GoogleStatus } from "./google-status.ts";
 import { denied } from "./google-kms-state.ts";
 import type { ContractFault } from "./provider-contract.ts";
@@ -12,8 +13,6 @@ export type LastingFault =
   | "denied"
   | "broken"
   | { readonly slowMs: number };
-
-const SLOW_MS = 150;
 
 /** Faults that requests meet, whatever carries them. */
 export class GoogleFaults {

@@ -8,6 +8,7 @@ import {
   startFakeKeyVault,
   trustInThisProcess,
 } from "../emulators/azure-key-vault-server.ts";
+import { keysOfAzure } from "../emulators/fake-keys.ts";
 import { describeProviderContract } from "../emulators/provider-contract.ts";
 
 let fake: HttpsVault;
@@ -38,11 +39,10 @@ const KINDS: readonly Kind[] = [
   { name: "a symmetric HSM key", kty: "oct-HSM", algorithm: "A256KW", bits: 2048 },
 ];
 
-// Azure deletes keys, never single versions, and a vault is in one region: no `destroyOlder`, no `inAnotherRegion`.
 for (const { name, kty, algorithm, bits } of KINDS) {
   describeProviderContract<string>(`Azure Key Vault with ${name}, on our fake`, {
     deterministic: algorithm === "A256KW",
-    newKey: async () => fake.vault.createKey({ kty, ...(kty === "RSA" && { bits }) }),
+    ...keysOfAzure(() => fake.vault, { kty, ...(kty === "RSA" && { bits }) }),
     open: (keyUrl) =>
       createAzureProvider({
         keyUrl,
@@ -51,16 +51,5 @@ for (const { name, kty, algorithm, bits } of KINDS) {
         credential: credentialOf(fake.vault.issueToken()),
         anyHost: true,
       }),
-    rotate: async (keyUrl) => {
-      fake.vault.rotate(keyUrl);
-      return keyUrl;
-    },
-    disable: async (keyUrl) => fake.vault.disable(keyUrl),
-    enable: async (keyUrl) => fake.vault.enable(keyUrl),
-    scheduleDeletion: async (keyUrl) => fake.vault.deleteKey(keyUrl),
-    disableOlder: async (keyUrl) => fake.vault.disable(keyUrl, "older"),
-    forbid: async (keyUrl) => fake.vault.forbid(keyUrl),
-    unknownKey: () => `${fake.url}/keys/never-made`,
-    inject: (fault) => fake.vault.inject(fault),
   });
 }

@@ -6,8 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import type { AccessTokenSource } from "../../src/kms/access-token.ts";
 import { createGcpProvider } from "../../src/kms/gcp.ts";
 import { createGoogleSdk } from "../../src/kms/gcp-sdk.ts";
-import { ProviderError } from "../../src/kms/key-provider.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../emulators/google-kms-fake.ts";
+import { failure } from "./google-failure.ts";
 
 /** For a busy machine. */
 const PATIENCE = { interval: 5, timeout: 20_000 };
@@ -31,17 +31,6 @@ const open = (cryptoKey: string, endpoint = fake.grpcUrl, token: AccessTokenSour
     cryptoKey,
     transport: createGoogleSdk({ endpoint, transport: "grpc", accessToken: token }),
   });
-
-async function failure(act: Promise<unknown>): Promise<ProviderError> {
-  const error = await act.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (!(error instanceof ProviderError)) throw new Error("not a ProviderError", { cause: error });
-  expect(error.cause).toBeUndefined();
-  expect(`${JSON.stringify(error)} ${error.stack}`).not.toMatch(/ya29|projects\/|127\.0\.0\.1/);
-  return error;
-}
 
 describe("the SDK over gRPC", () => {
   it("sends the token, our request's id as the reason, and where the key is, as the fake demands", async () => {

@@ -16,6 +16,7 @@ import {
   type Reply,
   startLoopbackServer,
 } from "../emulators/loopback-server.ts";
+import { failure } from "./google-failure.ts";
 
 const KEY = "projects/kek-broker-test/locations/europe-west1/keyRings/ring/cryptoKeys/key";
 /** For a busy machine. */
@@ -75,19 +76,6 @@ const DESCRIBED = {
 
 const call = (signal: AbortSignal = AbortSignal.timeout(10_000)) => ({ signal, requestId: "request-1" });
 const source: AccessTokenSource = async () => ({ token: TOKEN, expiresAt: Number.MAX_SAFE_INTEGER });
-
-async function failure(act: Promise<unknown>): Promise<ProviderError> {
-  const error = await act.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (!(error instanceof ProviderError)) throw new Error("not a ProviderError", { cause: error });
-  expect(error.cause).toBeUndefined();
-  expect(`${JSON.stringify(error)} ${error.stack}`).not.toMatch(
-    /ya29|projects\/|127\.0\.0\.1|BwcHBwcH|CQkJCQkJ/,
-  );
-  return error;
-}
 
 const transports = [
   {

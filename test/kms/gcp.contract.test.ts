@@ -4,6 +4,7 @@ import { createGcpProvider } from "../../src/kms/gcp.ts";
 import { createGoogleRest } from "../../src/kms/gcp-rest.ts";
 import { createGoogleSdk } from "../../src/kms/gcp-sdk.ts";
 import type { GoogleKms } from "../../src/kms/google-kms.ts";
+import { keysOfGoogle } from "../emulators/fake-keys.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../emulators/google-kms-fake.ts";
 import { describeProviderContract } from "../emulators/provider-contract.ts";
 
@@ -32,20 +33,7 @@ const transports: { name: string; transport: () => GoogleKms }[] = [
 
 for (const { name, transport } of transports) {
   describeProviderContract<string>(`Google Cloud KMS by ${name}, on our fake`, {
-    newKey: async () => fake.admin.createKey(),
+    ...keysOfGoogle(() => fake),
     open: (cryptoKey) => createGcpProvider({ cryptoKey, transport: transport() }),
-    async rotate(cryptoKey) {
-      fake.admin.rotate(cryptoKey);
-      return cryptoKey;
-    },
-    disable: async (cryptoKey) => fake.admin.setState(cryptoKey, "DISABLED"),
-    enable: async (cryptoKey) => fake.admin.setState(cryptoKey, "ENABLED"),
-    scheduleDeletion: async (cryptoKey) => fake.admin.setState(cryptoKey, "DESTROY_SCHEDULED"),
-    disableOlder: async (cryptoKey) => fake.admin.setState(cryptoKey, "DISABLED", "older"),
-    destroyOlder: async (cryptoKey) => fake.admin.setState(cryptoKey, "DESTROYED", "older"),
-    forbid: async (cryptoKey) => fake.admin.forbid(cryptoKey),
-    unknownKey: () => fake.admin.createKey().replace(/[^/]+$/, "was-never-made"),
-    inAnotherRegion: (cryptoKey) => cryptoKey.replace("europe-west1", "us-central1"),
-    inject: (fault) => fake.faults.inject(fault),
   });
 }

@@ -4,6 +4,7 @@ import type { BrokerTarget } from "../../conformance/http/suite.ts";
 import { startWorker } from "../../conformance/http/workerd.ts";
 import { FakeAwsKms } from "../aws-kms-fake.ts";
 import { FakeKeyVault } from "../azure-key-vault-fake.ts";
+import { keysOfAzure, keysOfGoogle } from "../fake-keys.ts";
 import { type GoogleKmsFake, startGoogleKmsFake } from "../google-kms-fake.ts";
 import { describeProviderContract } from "../provider-contract.ts";
 import { sendOn } from "../clouds/emulated-clouds.ts";
@@ -57,45 +58,21 @@ describeProviderContract<string>("AWS KMS by the SDK inside workerd, on our fake
 });
 
 describeProviderContract<string>("Google Cloud KMS by REST inside workerd, on our fake", {
-  newKey: async () => google.admin.createKey(),
+  ...keysOfGoogle(() => google),
   open: (key) =>
     new ProviderInside(
       worker.url,
       { cloud: "gcp", key },
       { symmetric: true, needsVersionToUnwrap: false, maxWrapBytes: 114 },
     ),
-  async rotate(key) {
-    google.admin.rotate(key);
-    return key;
-  },
-  disable: async (key) => google.admin.setState(key, "DISABLED"),
-  enable: async (key) => google.admin.setState(key, "ENABLED"),
-  scheduleDeletion: async (key) => google.admin.setState(key, "DESTROY_SCHEDULED"),
-  disableOlder: async (key) => google.admin.setState(key, "DISABLED", "older"),
-  destroyOlder: async (key) => google.admin.setState(key, "DESTROYED", "older"),
-  forbid: async (key) => google.admin.forbid(key),
-  unknownKey: () => google.admin.createKey().replace(/[^/]+$/, "was-never-made"),
-  inAnotherRegion: (key) => key.replace("europe-west1", "us-central1"),
-  inject: (fault) => google.faults.inject(fault),
 });
 
 describeProviderContract<string>("Azure Key Vault by the SDK inside workerd, on our fake", {
-  newKey: async () => vault.createKey({ kty: "RSA", bits: 2048 }),
+  ...keysOfAzure(() => vault, { kty: "RSA", bits: 2048 }),
   open: (key) =>
     new ProviderInside(
       worker.url,
       { cloud: "azure", key },
       { symmetric: false, needsVersionToUnwrap: true, maxWrapBytes: 256 },
     ),
-  async rotate(key) {
-    vault.rotate(key);
-    return key;
-  },
-  disable: async (key) => vault.disable(key),
-  enable: async (key) => vault.enable(key),
-  scheduleDeletion: async (key) => vault.deleteKey(key),
-  disableOlder: async (key) => vault.disable(key, "older"),
-  forbid: async (key) => vault.forbid(key),
-  unknownKey: () => `${VAULT}/keys/never-made`,
-  inject: (fault) => vault.inject(fault),
 });
