@@ -5,7 +5,16 @@
 // FOLDER/lambda is a function's package, its handler `lambda.handler`, and FOLDER/kek-broker-lambda.zip is it packed.
 // `--config` puts that file into the function's package as broker.yaml, where the function looks for it.
 // What is imported on first use, as each cloud's SDK, is a file of its own and stays unread until then.
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -79,15 +88,33 @@ export function packLambda(folder) {
   return zip(Object.fromEntries(wanted.map((name) => [name, readFileSync(join(folder, name))])));
 }
 
-async function main() {
-  const { values, positionals } = parseArgs({
-    options: { out: { type: "string", default: join(ROOT, "dist", "bundle") }, config: { type: "string" } },
-    allowPositionals: true,
-  });
-  for (const target of positionals.length > 0 ? positionals : Object.keys(TARGETS)) {
-    if (!Object.hasOwn(TARGETS, target)) {
-      throw new Error(`no bundle for ${target}: one of ${Object.keys(TARGETS).join(", ")}`);
+const USAGE = "usage: npm run bundle -- [node|lambda]… [--out FOLDER] [--config FILE, for lambda]";
+
+/** Everything that can be wrong with the command, before anything is written. */
+function argumentsOf(argv) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: argv,
+      options: { out: { type: "string", default: join(ROOT, "dist", "bundle") }, config: { type: "string" } },
+      allowPositionals: true,
+    });
+    const unknown = positionals.find((target) => !Object.hasOwn(TARGETS, target));
+    if (unknown !== undefined) throw new Error(`there is no bundle for ${unknown}`);
+    const targets = positionals.length > 0 ? positionals : Object.keys(TARGETS);
+    if (values.config !== undefined) {
+      if (!targets.includes("lambda")) throw new Error("--config goes into the bundle for lambda alone");
+      accessSync(values.config, constants.R_OK);
     }
+    return { targets, ...values };
+  } catch (error) {
+    console.error(`${error.message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+async function main() {
+  const { targets, ...values } = argumentsOf(process.argv.slice(2));
+  for (const target of targets) {
     const folder = join(values.out, target);
     const chunks = await bundle(target, folder);
     report(

@@ -65,6 +65,8 @@ function compile() {
     hash.update(file).update("\0").update(readFileSync(file)).update("\0");
   }
   const wanted = hash.digest("hex");
+  // Only where there is none: after `npm ci --omit=dev` nobody wants the others back.
+  if (!existsSync("node_modules")) install();
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   rmSync("dist", { recursive: true, force: true });
   step("building", process.execPath, [
