@@ -1,4 +1,4 @@
-import { ProviderError, type KeyProvider } from "../kms/key-provider.ts";
+import { type KeyProvider, toldOf } from "../kms/key-provider.ts";
 import { orAbort, startDeadline } from "../wire/deadline.ts";
 import type { MEMBER_STATES } from "../wire/messages.ts";
 import type { Log } from "./log.ts";
@@ -125,11 +125,12 @@ async function readAll(
       finish("ok");
       entry.members.set(member, { state: "available", version });
     } catch (error) {
-      const code =
-        error instanceof ProviderError ? error.code : deadline.signal.aborted ? "Timeout" : "Internal";
-      finish(code);
-      deps.log({ level: "warn", event: "member-failed", kek, member, result: code, requestId });
-      const state = code === "KeyUnavailable" ? "disabled" : "unavailable";
+      const told = toldOf(error);
+      const failed =
+        told.result === "Internal" && deadline.signal.aborted ? { result: "Timeout" as const } : told;
+      finish(failed.result);
+      deps.log({ level: "warn", event: "member-failed", kek, member, ...failed, requestId });
+      const state = failed.result === "KeyUnavailable" ? "disabled" : "unavailable";
       entry.members.set(member, { state, version: entry.members.get(member)?.version });
     }
   };

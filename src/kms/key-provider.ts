@@ -105,3 +105,17 @@ export class ProviderError extends Error {
     this.cloudRequestId = options?.cloudRequestId;
   }
 }
+
+/** A failure as a log may tell it. */
+export interface ToldFailure {
+  readonly result: ProviderErrorCode | "Internal";
+  /** Which call it was and the cloud's own name for what is wrong. */
+  readonly error?: string;
+}
+
+/** Of anything but a ProviderError only that it is a defect: its text may hold what no log may. */
+export function toldOf(error: unknown): ToldFailure {
+  return error instanceof ProviderError
+    ? { result: error.code, error: error.message }
+    : { result: "Internal" };
+}

@@ -1,6 +1,6 @@
 import type { Log } from "../broker/log.ts";
 import type { ProviderMap } from "../broker/state.ts";
-import { ProviderError, type KeyProvider } from "../kms/key-provider.ts";
+import { type KeyProvider, toldOf, type ToldFailure } from "../kms/key-provider.ts";
 
 /** The most that a start waits for clouds. */
 const WARM_UP_MS = 3_000;
@@ -15,9 +15,9 @@ export async function warmUp(providers: ProviderMap, log: Log, limitMs = WARM_UP
   const signal = AbortSignal.timeout(limitMs);
   const members = [...providers].flatMap(([kek, members]) =>
     [...members].map(async ([member, provider]) => {
-      const result = await ask(provider, signal);
-      if (result !== "ok") {
-        log({ level: "warn", event: "member-failed", kek, member, result, requestId: REQUEST_ID });
+      const failed = await ask(provider, signal);
+      if (failed !== undefined) {
+        log({ level: "warn", event: "member-failed", kek, member, ...failed, requestId: REQUEST_ID });
       }
     }),
   );
@@ -25,14 +25,14 @@ export async function warmUp(providers: ProviderMap, log: Log, limitMs = WARM_UP
 }
 
 /** Again after a Timeout: what a call began to load goes on loading. Never rejects. */
-async function ask(provider: KeyProvider, signal: AbortSignal): Promise<string> {
+async function ask(provider: KeyProvider, signal: AbortSignal): Promise<ToldFailure | undefined> {
   for (;;) {
     try {
       await provider.currentVersion({ signal, requestId: REQUEST_ID });
-      return "ok";
+      return undefined;
     } catch (error) {
-      const result = error instanceof ProviderError ? error.code : "Internal";
-      if (result !== "Timeout" || signal.aborted) return result;
+      const failed = toldOf(error);
+      if (failed.result !== "Timeout" || signal.aborted) return failed;
     }
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import type { LogEvent } from "../../src/broker/log.ts";
 import { NO_METRICS } from "../../src/broker/metrics.ts";
 import { createVersions, type Versions } from "../../src/broker/versions.ts";
 import { fakeProvider, type FakeProvider } from "./fake-provider.ts";
@@ -9,14 +10,16 @@ const never = new AbortController().signal;
 function setup(...names: string[]) {
   const clock = { now: 0 };
   const providers = new Map(names.map((name) => [name, fakeProvider()]));
-  const versions = createVersions({ now: () => clock.now, metrics: NO_METRICS, log: () => {} });
+  const events: LogEvent[] = [];
+  const log = (event: LogEvent): void => void events.push(event);
+  const versions = createVersions({ now: () => clock.now, metrics: NO_METRICS, log });
   const read = (signal = never) => versions.read("k", providers, signal, "request-1");
   const member = (name: string): FakeProvider => {
     const provider = providers.get(name);
     if (provider === undefined) throw new Error("no such member");
     return provider;
   };
-  return { clock, providers, versions, read, member };
+  return { clock, events, providers, versions, read, member };
 }
 
 const reading = async (versions: Versions, name: string) => versions.known("k").get(name);
@@ -30,6 +33,32 @@ describe("versions", () => {
       ["b", { state: "available", version: "version-2" }],
     ]);
     expect(member("a").calls).toEqual([{ call: "version", requestId: "request-1" }]);
+  });
+
+  it("that could not be read are in the log, with what the provider says of it", async () => {
+    const { events, read, member } = setup("a", "b");
+    member("b").faults = { version: "AccessDenied" };
+    await read();
+    expect(events).toEqual([
+      {
+        level: "warn",
+        event: "member-failed",
+        kek: "k",
+        member: "b",
+        result: "AccessDenied",
+        error: "fake: AccessDenied",
+        requestId: "request-1",
+      },
+    ]);
+  });
+
+  it("that fail by a defect are in the log without its text", async () => {
+    const { events, read, member, providers } = setup("a");
+    const currentVersion = () => Promise.reject(new TypeError("a secret"));
+    providers.set("a", { ...member("a"), currentVersion });
+    await read();
+    expect(events).toMatchObject([{ event: "member-failed", result: "Internal" }]);
+    expect(JSON.stringify(events)).not.toContain("secret");
   });
 
   it("are remembered for 30 s", async () => {

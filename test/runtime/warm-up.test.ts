@@ -48,7 +48,7 @@ describe("a broker that starts", () => {
     const provider = fakeProvider();
     provider.faults = { version: "AccessDenied" };
     expect(await warm(provider)).toMatchObject([
-      { kek: "prod-secrets", member: "aws", result: "AccessDenied" },
+      { kek: "prod-secrets", member: "aws", result: "AccessDenied", error: expect.any(String) },
     ]);
     expect(provider.calls).toHaveLength(1);
   });
