@@ -67,6 +67,10 @@ export const GAUGES = {
     help: "Last state answered: 2 ACTIVE, 1 DEGRADED, 0 UNAVAILABLE.",
     labels: ["kek"],
   },
+  kek_broker_kek_wraps: {
+    help: "1 when enough members could be read for a wrap, else 0: nothing new is encrypted then.",
+    labels: ["kek"],
+  },
 } as const;
 
 type Labels<Metric extends { readonly labels: readonly string[] }> = {

@@ -1,10 +1,11 @@
+import type { Kek } from "../config/schema.ts";
 import { maxEnvelopeBytes } from "../envelope/size.ts";
 import { startDeadline } from "../wire/deadline.ts";
 import type { KekStatus } from "../wire/messages.ts";
 import type { Grant } from "./authorize.ts";
 import type { BrokerServices } from "./deps.ts";
 import { keyIdLength } from "./key-id.ts";
-import { keyIdOf, membersOf, type ConfiguredMember } from "./members.ts";
+import { keyIdOf, membersOf, wrapQuorumOf, type ConfiguredMember } from "./members.ts";
 import type { RequestContext } from "./request-context.ts";
 import type { MemberReading } from "./versions.ts";
 
@@ -30,6 +31,7 @@ export async function status(
   const wrapping = members.filter(({ use }) => use === "both");
   const state = stateOf(wrapping, readings, kek.threshold);
   metrics.set("kek_broker_kek_state", STATE_VALUES[state], { kek: name });
+  metrics.set("kek_broker_kek_wraps", canWrap(kek, wrapping, readings) ? 1 : 0, { kek: name });
   return {
     name,
     keyId: await keyIdOf(
@@ -62,6 +64,18 @@ function stateOf(
   const available = wrapping.filter(({ name }) => readings.get(name)?.state === "available").length;
   if (available < threshold) return "UNAVAILABLE";
   return available === wrapping.length ? "ACTIVE" : "DEGRADED";
+}
+
+/** As sealing has it: a quorum, and one symmetric member in it where there is one. */
+function canWrap(
+  kek: Kek,
+  wrapping: readonly ConfiguredMember[],
+  readings: ReadonlyMap<string, MemberReading>,
+): boolean {
+  const available = wrapping.filter(({ name }) => readings.get(name)?.state === "available");
+  if (available.length < wrapQuorumOf(kek, wrapping.length)) return false;
+  const isSymmetric = ({ provider }: ConfiguredMember): boolean => provider.symmetric;
+  return available.some(isSymmetric) || !wrapping.some(isSymmetric);
 }
 
 function maxCiphertextOf({ name, kek, cluster }: Grant, wrapping: readonly ConfiguredMember[]): number {

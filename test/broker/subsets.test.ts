@@ -51,6 +51,11 @@ async function requireStatus(broker: TestBroker, { kinds, trouble, troubled }: C
   const readable = kinds.length - unreadable.length;
   expect(state).toBe(unreadable.length === 0 ? "ACTIVE" : readable === 0 ? "UNAVAILABLE" : "DEGRADED");
   expect(keyId).toBe(unreadable.length === 0 ? await idOf(kinds) : null);
+  const readableKinds = kinds.filter((kind) => !unreadable.includes(kind));
+  const isProof = readableKinds.some(isSymmetric) || !kinds.some(isSymmetric);
+  const wraps = readable >= (kinds.length >= 3 ? 2 : 1) && isProof;
+  const gauge = broker.harness.counted.findLast(({ name }) => name === "kek_broker_kek_wraps");
+  expect(gauge?.value).toBe(wraps ? 1 : 0);
 }
 
 /** Seals, and holds answer and custody entry against what must be. @returns the envelope, if there is one. */
