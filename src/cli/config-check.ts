@@ -8,6 +8,9 @@ import { DocumentError } from "../wire/document.ts";
 import { formatIssue, type Issue } from "../wire/issue.ts";
 import { CommandError, EXIT, type ExitCode, type Terminal } from "./terminal.ts";
 
+/** 5 KB for each variable or secret (developers.cloudflare.com/workers/platform/limits). */
+const MAX_WORKER_SECRET = 5 * 1024;
+
 export interface ConfigCheck {
   /** One file, or the one in use and the one that replaces it. */
   readonly files: readonly [string] | readonly [string, string];
@@ -58,11 +61,20 @@ function codeOf(error: unknown): string {
 function check(file: string, text: string | DocumentError, options: CheckOptions): Result {
   try {
     if (text instanceof DocumentError) throw text;
-    return { config: parseBrokerConfig(text, options), issues: [] };
+    const config = parseBrokerConfig(text, options);
+    return { config, issues: options.worker === undefined ? [] : checkSecret(file, text) };
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error;
     return { issues: error.issues.map((issue) => ({ file, ...issue })) };
   }
+}
+
+/** On Workers the very text is a secret. */
+function checkSecret(file: string, text: string): FileIssue[] {
+  const size = new TextEncoder().encode(text).length;
+  if (size <= MAX_WORKER_SECRET) return [];
+  const message = `is ${size} bytes, and a Worker's secret holds ${MAX_WORKER_SECRET}: register issuers rather than nodes, or give some clusters a Worker of their own`;
+  return [{ file, path: "", message }];
 }
 
 function compare(files: readonly string[], [old, next]: readonly Result[]): FileIssue[] {

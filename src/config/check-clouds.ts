@@ -34,7 +34,7 @@ function checkIdentity(config: BrokerConfig, known: KnownNames, { worker }: Chec
     Object.values(members).some((member) => federationOf(member) !== undefined),
   );
   if (federated || !isComplete) return [];
-  return [{ path: ["identity"], message: "is used by nobody: no member has federation" }];
+  return [{ path: ["identity"], message: "is used by nobody: give a member federation, or leave this out" }];
 }
 
 function federationOf({ awsKms, gcpKms, azureKeyVault }: Member) {

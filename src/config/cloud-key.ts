@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-import { hostOfUrl, Endpoint } from "./values.ts";
+import { hostOfUrl, Endpoint, ofFormat } from "./values.ts";
 
 /** Keys in clouds, as a member names them, and who the broker is there without credentials of that cloud. */
 
@@ -46,7 +46,7 @@ const GoogleFederation = z.strictObject({
     .string()
     .regex(
       /^projects\/[0-9]+\/locations\/global\/workloadIdentityPools\/[a-z0-9-]{4,32}\/providers\/[a-z0-9-]{4,32}$/,
-      "must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER",
+      "must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER, with the project's number and no host before it",
     )
     .describe("The workload identity pool's provider that trusts the token's issuer."),
   audience: audience.describe(
@@ -90,7 +90,7 @@ export const GcpKms = z.strictObject({
   ),
 });
 
-const guid = z.guid("must be an id as 01234567-89ab-cdef-0123-456789abcdef");
+const guid = z.guid({ error: ofFormat("must be an id as 01234567-89ab-cdef-0123-456789abcdef") });
 
 const AzureFederation = z.strictObject({
   tenantId: guid.describe("The Entra tenant of the vault."),

@@ -43,7 +43,7 @@ function checkAddresses({ listen, private: internal, tls, tlsInFront }: BrokerCo
   }
   if (tls === undefined && tlsInFront === undefined && !isLoopbackHost(hostOf(listen))) {
     const message =
-      "is plain HTTP beyond this machine: give tls, or listen on loopback behind a proxy that speaks TLS";
+      "is plain HTTP beyond this machine: give tls, or tlsInFront: true where the platform speaks it (Cloud Run), or listen on loopback behind a proxy";
     issues.push({ path: ["listen"], message });
   }
   if (

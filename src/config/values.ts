@@ -28,19 +28,24 @@ export function isLoopbackHost(host: string): boolean {
 
 /** An https URL without user, query or fragment. */
 export const HttpsUrl = z
-  .url({ protocol: /^https$/, error: "must be an https:// URL" })
+  .url({ protocol: /^https$/, error: ofFormat("must be an https:// URL") })
   .max(255)
   .refine(isBareUrl, "must be a URL without user name, query or fragment");
 
 /** The address of a cloud's API. Where plain http may be is for cross-check.ts to say. */
 export const Endpoint = z
-  .url({ protocol: /^https?$/, error: "must be an https:// URL" })
+  .url({ protocol: /^https?$/, error: ofFormat("must be an https:// URL") })
   .max(255)
   .refine(isBareUrl, "must be a URL without user name, query or fragment");
 
 /** The host name of a URL, an IPv6 one in its brackets. */
 export function hostOfUrl(url: string): string {
   return new URL(url).hostname;
+}
+
+/** A format's message, but not for a field that is not there, of which parseShape says so. */
+export function ofFormat(message: string): z.core.$ZodErrorMap {
+  return ({ input }) => (input === undefined ? undefined : message);
 }
 
 /** Whether a URL is without user, query and fragment. */

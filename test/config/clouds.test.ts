@@ -177,12 +177,12 @@ describe("federation is refused", () => {
     [
       "for a pool without a provider",
       gcp({ federation: { provider: "projects/1/locations/global/workloadIdentityPools/pool" } }),
-      "gcpKms.federation.provider: must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER",
+      "gcpKms.federation.provider: must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER, with the project's number and no host before it",
     ],
     [
       "for a project's name in a provider, which Google takes by number alone",
       gcp({ federation: { ...poolOf, provider: poolOf.provider.replace("1234", "kek-prod") } }),
-      "gcpKms.federation.provider: must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER",
+      "gcpKms.federation.provider: must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER, with the project's number and no host before it",
     ],
     [
       "for a person in place of a service account",
@@ -220,7 +220,7 @@ describe("an identity is refused", () => {
   it.each([
     [{ ...ISSUER, platform: "aws" }, "identity: give exactly one of issuer, platform"],
     [{ platform: "cloudflare" }, "identity.platform: must be one of aws, google, azure"],
-    [{ issuer: {} }, "identity.issuer.url: must be an https:// URL"],
+    [{ issuer: {} }, "identity.issuer.url: is missing"],
     [{ issuer: { url: "http://kek-issuer.example.com" } }, "identity.issuer.url: must be an https:// URL"],
     [
       { issuer: { url: "https://kek-issuer.example.com/" } },
@@ -237,7 +237,7 @@ describe("an identity is refused", () => {
 
   it("when nobody uses it", () => {
     expect(mistakesIn(configOf(PLAIN, { identity: ISSUER }))).toEqual([
-      "identity: is used by nobody: no member has federation",
+      "identity: is used by nobody: give a member federation, or leave this out",
     ]);
   });
 

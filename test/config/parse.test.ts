@@ -41,7 +41,7 @@ const until = "2030-01-01";
 
 /** Name, where, what is written there, and all that is told. */
 const BROKEN: [name: string, path: string, value: unknown, ...told: string[]][] = [
-  ["no audience", "audience", undefined, "audience: must be an https:// URL"],
+  ["no audience", "audience", undefined, "audience: is missing"],
   ["plain audience", "audience", "http://kek.example.com", "audience: must be an https:// URL"],
   [
     "audience with a user",
@@ -62,7 +62,7 @@ const BROKEN: [name: string, path: string, value: unknown, ...told: string[]][] 
     "plain HTTP for everybody",
     "listen",
     "0.0.0.0:8080",
-    "listen: is plain HTTP beyond this machine: give tls, or listen on loopback behind a proxy that speaks TLS",
+    "listen: is plain HTTP beyond this machine: give tls, or tlsInFront: true where the platform speaks it (Cloud Run), or listen on loopback behind a proxy",
   ],
   ["one port twice", "private", "127.0.0.1:8080", "private: is the same address as listen"],
   ["one port on all addresses", "private", "0.0.0.0:8080", "private: is the same address as listen"],
