@@ -17,6 +17,16 @@ export function trustOf({ url, subject }: TrustedIdentity): string[] {
       },
     ],
   };
+  const key = {
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Effect: "Allow",
+        Action: ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"],
+        Resource: "arn:aws:kms:REGION:ACCOUNT:key/ID",
+      },
+    ],
+  };
   const credential = {
     name: "kek-broker",
     issuer: url,
@@ -24,10 +34,15 @@ export function trustOf({ url, subject }: TrustedIdentity): string[] {
     audiences: ["api://AzureADTokenExchange"],
   };
   return [
-    "AWS: the provider, and a role for each KEK with this trust policy as trust.json",
+    "AWS: the provider, and a role for each KEK, with who may be it as trust.json and its right to the key as key.json",
+    ...(new URL(url).port === ""
+      ? []
+      : ["  (AWS takes no issuer whose URL has a port: this one is for other clouds)"]),
     `  aws iam create-open-id-connect-provider --url ${url} --client-id-list sts.amazonaws.com`,
     "  aws iam create-role --role-name kek-broker-KEK --assume-role-policy-document file://trust.json",
     ...indented(JSON.stringify(policy, null, 2)),
+    "  aws iam put-role-policy --role-name kek-broker-KEK --policy-name key --policy-document file://key.json",
+    ...indented(JSON.stringify(key, null, 2)),
     "",
     "Google Cloud: a pool, its provider, and the principal's right to the key",
     "  gcloud iam workload-identity-pools create kek-broker --location=global",
@@ -46,6 +61,15 @@ export function trustOf({ url, subject }: TrustedIdentity): string[] {
     '  az role assignment create --assignee CLIENT_ID --role "Key Vault Crypto Service Encryption User" \\',
     "    --scope /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.KeyVault/vaults/VAULT/keys/KEY",
     ...indented(JSON.stringify(credential, null, 2)),
+    "",
+    "The broker's file: identity once, and federation in each member",
+    `  identity: { issuer: { url: ${url}, subject: "${subject}" } }`,
+    "  awsKms:",
+    '    federation: { roleArn: "arn:aws:iam::ACCOUNT:role/kek-broker-KEK" }',
+    "  gcpKms:",
+    "    federation: { provider: projects/NUMBER/locations/global/workloadIdentityPools/kek-broker/providers/kek-broker }",
+    "  azureKeyVault:",
+    "    federation: { tenantId: TENANT_ID, clientId: CLIENT_ID }",
   ];
 }
 

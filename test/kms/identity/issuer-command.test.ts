@@ -4,7 +4,10 @@ import { join } from "node:path";
 
 import { Command } from "@commander-js/extra-typings";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import * as z from "zod";
 
+import { parseBrokerConfig } from "../../../src/config/parse.ts";
 import { createSelfSigned } from "../../../src/kms/identity/self-signed.ts";
 import { importSigningKey } from "../../../src/kms/identity/signing-key.ts";
 import { addIssuerCommand } from "../../../src/runtime/issuer/command.ts";
@@ -350,6 +353,33 @@ describe("kek-broker issuer trust", () => {
     expect(text).toContain(`--issuer-uri=${ISSUER}`);
     expect(text).toContain("assertion.sub == 'kek-broker'");
     expect(text).toContain('"api://AzureADTokenExchange"');
+  });
+
+  it("gives the role what AWS asks of it, and warns of a port that AWS does not take", () => {
+    expect(text).toContain('"kms:DescribeKey"');
+    expect(text).not.toContain("has a port");
+    const other = trustOf({ url: "https://kek-issuer.example.com:8443", subject: SUBJECT });
+    expect(other.join("\n")).toContain("has a port");
+  });
+
+  it("says what of it goes into the broker's file, where it is right once it is filled in", () => {
+    const id = "01234567-89ab-cdef-0123-456789abcdef";
+    const file = (text.split("The broker's file")[1] ?? "")
+      .replace(/.*\n/, "")
+      .replace("ACCOUNT", "111122223333")
+      .replace("kek-broker-KEK", "kek-broker-prod")
+      .replace("NUMBER", "1234")
+      .replaceAll(/TENANT_ID|CLIENT_ID/g, id);
+    const shown = z.record(z.string(), z.looseObject({})).parse(parse(file));
+    const { identity, awsKms, gcpKms, azureKeyVault } = shown;
+    const members = {
+      aws: { awsKms: { keyArn: "arn:aws:kms:eu-central-1:111122223333:key/1234abcd", ...awsKms } },
+      gcp: { gcpKms: { cryptoKey: "projects/p/locations/l/keyRings/r/cryptoKeys/k", ...gcpKms } },
+      az: { azureKeyVault: { keyUrl: "https://kek.vault.azure.net/keys/prod", ...azureKeyVault } },
+    };
+    const config = { audience: "https://kek.example.com", identity, keks: { prod: { members } } };
+    const options = { allowDevelopmentKeys: false, listens: false, worker: { awsKeys: false } };
+    expect(() => parseBrokerConfig(JSON.stringify(config), options)).not.toThrow();
   });
 
   it("has no placeholder that could be taken for a value", () => {
