@@ -1,12 +1,12 @@
 import { createBroker, type Broker } from "../broker/app.ts";
 import type { BrokerDeps } from "../broker/deps.ts";
-import { BrokerProblem, problemBody } from "../broker/problem.ts";
+import { BrokerProblem } from "../broker/problem.ts";
 import type { ProviderMap } from "../broker/state.ts";
 import type { CheckOptions } from "../config/cross-check.ts";
 import type { Platform } from "../kms/platform.ts";
 import { DocumentError } from "../wire/document.ts";
-import { PROBLEM_MEDIA_TYPE, statusOf } from "../wire/problem.ts";
 import { loadConfig, usesDevelopmentKeys } from "./broker-state.ts";
+import { problemResponse } from "./problem-response.ts";
 
 /** What a runtime that starts instances by itself gives each of them. */
 export interface InstanceOptions extends Pick<
@@ -49,9 +49,5 @@ export async function startInstance(options: InstanceOptions): Promise<Broker> {
 /** To callers no more than that it is not their fault; the mistakes are in the log. */
 function refusal(): Response {
   const problem = new BrokerProblem("Internal", "This broker's configuration is refused: its log says why.");
-  const requestId = crypto.randomUUID();
-  return new Response(JSON.stringify(problemBody(problem, requestId)), {
-    status: statusOf(problem.code),
-    headers: { "Content-Type": PROBLEM_MEDIA_TYPE, "Cache-Control": "no-store", "X-Request-Id": requestId },
-  });
+  return problemResponse(problem, crypto.randomUUID());
 }

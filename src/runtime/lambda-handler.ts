@@ -1,19 +1,21 @@
-import { Hono } from "hono";
-import { handle } from "hono/aws-lambda";
 import { isAbsolute, join } from "node:path";
 import type { Writable } from "node:stream";
 
 import { logLine, type LogEvent } from "../broker/log.ts";
 import { NO_METRICS } from "../broker/metrics.ts";
+import { BrokerProblem } from "../broker/problem.ts";
+import { requestIdOf } from "../broker/request-context.ts";
 import { readConfigFile } from "../config/load.ts";
 import { settlesWithin } from "../wire/deadline.ts";
 import { DocumentError } from "../wire/document.ts";
 import { createAppendRecorder } from "./append-recorder.ts";
 import { startInstance } from "./instance.ts";
+import { answerOf, headersOf, type LambdaAnswer, requestOf } from "./lambda-event.ts";
 import { createLambdaMetrics } from "./lambda-metrics.ts";
 import { streamLineWriter } from "./line-writer.ts";
 import { nodePrimitives } from "./node-primitives.ts";
 import { nodePlatform } from "./platform-node.ts";
+import { problemResponse } from "./problem-response.ts";
 import { addressesOf } from "./resolve.ts";
 import { warmUp } from "./warm-up.ts";
 
@@ -23,7 +25,8 @@ export interface LambdaOptions {
   readonly out: Writable;
 }
 
-export type LambdaHandler = ReturnType<typeof handle>;
+/** Never rejects: Lambda would print the error, and answer callers with its own. */
+export type LambdaHandler = (event: unknown) => Promise<LambdaAnswer>;
 
 const CONFIG_TEXT = "KEK_BROKER_CONFIG";
 const CONFIG_FILE = "KEK_BROKER_CONFIG_FILE";
@@ -52,10 +55,9 @@ export async function createLambdaHandler({ env, out }: LambdaOptions): Promise<
     resolve: addressesOf,
     prepare: (providers) => warmUp(providers, log),
   });
-  const app = new Hono();
-  app.all("*", async ({ req }) => {
+  const serve = async (request: Request): Promise<Response> => {
     const late: Promise<unknown>[] = [];
-    const response = await broker.fetch(req.raw, undefined, {
+    const response = await broker.fetch(request, undefined, {
       waitUntil: (work) => void late.push(work),
       passThroughOnException: () => {},
       props: {},
@@ -63,8 +65,25 @@ export async function createLambdaHandler({ env, out }: LambdaOptions): Promise<
     await settlesWithin(LATE_MS, Promise.allSettled(late));
     for (const line of metrics?.flush() ?? []) print(line);
     return response;
-  });
-  return handle(app);
+  };
+  return async (event) => {
+    const headers = headersOf(event);
+    try {
+      return await answerOf(await serve(requestOf(event, headers)), event);
+    } catch (error) {
+      const requestId = requestIdOf(headers.get("x-request-id") ?? undefined, randomBytes);
+      if (!(error instanceof BrokerProblem)) log({ level: "error", event: "internal-error", requestId });
+      return answerOf(problemResponse(asProblem(error), requestId), event);
+    }
+  };
+}
+
+function asProblem(error: unknown): BrokerProblem {
+  return error instanceof BrokerProblem ? error : new BrokerProblem("Internal", "The broker failed.");
+}
+
+function randomBytes(length: number): Uint8Array<ArrayBuffer> {
+  return crypto.getRandomValues(new Uint8Array(length));
 }
 
 /** @throws DocumentError when it is in no place, in two, or cannot be read. */

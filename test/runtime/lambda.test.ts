@@ -4,14 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 
-import type {
-  ALBEvent,
-  APIGatewayProxyEvent,
-  APIGatewayProxyEventV2,
-  APIGatewayProxyStructuredResultV2,
-} from "aws-lambda";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { ALBEvent, APIGatewayProxyEvent, APIGatewayProxyEventV2 } from "aws-lambda";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
+import type { LambdaAnswer } from "../../src/runtime/lambda-event.ts";
 import { createLambdaHandler, type LambdaHandler } from "../../src/runtime/lambda-handler.ts";
 import { signedHeaders } from "../conformance/http/caller.ts";
 import { KEK, makeFixture, type Fixture } from "../conformance/http/fixture.ts";
@@ -51,11 +47,10 @@ describe("the Lambda function", () => {
 
   const start = (env: Record<string, string>): Promise<LambdaHandler> =>
     createLambdaHandler({ env, out: printed });
-  const invoke = async (event: object, to = handler): Promise<APIGatewayProxyStructuredResultV2> =>
-    (await to(event as Parameters<LambdaHandler>[0])) as APIGatewayProxyStructuredResultV2;
-  const problemOf = ({ statusCode, body }: APIGatewayProxyStructuredResultV2): unknown[] => [
+  const invoke = (event: object, to = handler): Promise<LambdaAnswer> => to(event);
+  const problemOf = ({ statusCode, body }: LambdaAnswer): unknown[] => [
     statusCode,
-    (JSON.parse(body ?? "") as Record<string, unknown>)["code"],
+    (JSON.parse(body) as Record<string, unknown>)["code"],
   ];
   const body = JSON.stringify({ plaintext: randomBytes(32).toString("base64") });
   const wrapping = async (more: Record<string, string> = {}): Promise<APIGatewayProxyEventV2> => {
@@ -125,7 +120,7 @@ describe("the Lambda function", () => {
       forwarded: "for=127.0.0.1;host=kek.example.com;proto=https",
     };
     const { statusCode, body: text } = await invoke(await wrapping(forwarded));
-    expect([statusCode, text?.includes("ciphertext")]).toEqual([200, true]);
+    expect([statusCode, text.includes("ciphertext")]).toEqual([200, true]);
     expect(JSON.stringify(printed.lines)).not.toContain("203.0.113.9");
   });
 
@@ -137,6 +132,78 @@ describe("the Lambda function", () => {
       expect(printed.lines.some(({ kind }) => kind === "intent")).toBe(false);
     },
   );
+
+  describe("prints nothing of a request that cannot be one, and answers it as a problem:", () => {
+    const SECRET = "eyJhbGciOiJFUzI1NiJ9.secret";
+    const request = (method: string, more: object = {}) => ({
+      ...eventOf({ method, path: WRAP, headers: {}, body: Buffer.from(body) }),
+      ...more,
+    });
+
+    it.each<[string, object, unknown[]]>([
+      [
+        "a line break in a token",
+        request("POST", { headers: { authorization: `Bearer ${SECRET}\r\nx: y` } }),
+        [401, "AuthenticationFailed"],
+      ],
+      [
+        "NUL in a token",
+        request("POST", { headers: { authorization: `Bearer ${SECRET}\0` } }),
+        [401, "AuthenticationFailed"],
+      ],
+      [
+        "half a character in a token",
+        request("POST", { headers: { authorization: `Bearer ${SECRET}\ud800` } }),
+        [401, "AuthenticationFailed"],
+      ],
+      [
+        "a header's name that is none",
+        request("POST", { headers: { [`a ${SECRET}`]: SECRET } }),
+        [401, "AuthenticationFailed"],
+      ],
+      [
+        "a header that is no text",
+        request("POST", { headers: { authorization: [SECRET] } }),
+        [401, "AuthenticationFailed"],
+      ],
+      ["GET with a body", request("GET"), [405, "MethodNotAllowed"]],
+      ["TRACE", request("TRACE", { headers: { authorization: SECRET } }), [405, "MethodNotAllowed"]],
+      ["no method at all", request(`${SECRET} /`), [405, "MethodNotAllowed"]],
+      [
+        "a body that is not the base64 it says",
+        request("POST", { body: `${SECRET}!`, isBase64Encoded: true }),
+        [400, "Validation"],
+      ],
+      [
+        "a load balancer's, of a host that is none",
+        { httpMethod: "POST", path: WRAP, headers: { host: `a b ${SECRET}` }, requestContext: { elb: {} } },
+        [401, "AuthenticationFailed"],
+      ],
+      ["no request", { Records: [{ body: SECRET }] }, [400, "Validation"]],
+    ])("%s", async (_, event, expected) => {
+      const stderr = [vi.spyOn(console, "error"), vi.spyOn(process.stderr, "write")];
+      const answer = await invoke(event);
+      expect(problemOf(answer)).toEqual(expected);
+      expect(answer.headers?.["content-type"]).toBe("application/problem+json");
+      const { requestId } = JSON.parse(answer.body) as Record<string, unknown>;
+      expect(answer.headers?.["x-request-id"]).toBe(requestId);
+      for (const spy of stderr) {
+        expect(spy).not.toHaveBeenCalled();
+        spy.mockRestore();
+      }
+      expect(JSON.stringify([printed.lines, answer])).not.toContain(SECRET);
+    });
+
+    it("by the id that it was sent with, if that can be one", async () => {
+      const named = await invoke(request("TRACE", { headers: { "x-request-id": "mine-1" } }));
+      expect(named.headers).toMatchObject({ "x-request-id": "mine-1", allow: "GET, HEAD, POST" });
+    });
+  });
+
+  it("takes a request with a header that cannot be one as if that were not there", async () => {
+    const { statusCode } = await invoke(await wrapping({ "x-other": "a\r\nb" }));
+    expect(statusCode).toBe(200);
+  });
 
   describe("reads its configuration from", () => {
     const livez = eventOf({ method: "GET", path: "/livez", headers: {}, body: Buffer.of() });
