@@ -105,8 +105,10 @@ export async function writeKey(file: string, key: PrivateSigningJwk): Promise<vo
 /** Whole or not at all: a broker, or an upload, may be reading. */
 async function write(file: string, text: string, mode: number): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
+  let isOwn = false;
   try {
     const handle = await open(temporary, "wx", mode);
+    isOwn = true;
     try {
       await handle.writeFile(text);
       await handle.sync();
@@ -115,8 +117,9 @@ async function write(file: string, text: string, mode: number): Promise<void> {
     }
     await rename(temporary, file);
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw cannot("written", file, error);
+    // What was there before is somebody's.
+    if (isOwn) await rm(temporary, { force: true });
+    throw cannot("written", codeOf(error) === "EEXIST" ? temporary : file, error);
   }
 }
 
