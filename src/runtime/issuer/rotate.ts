@@ -4,6 +4,7 @@ import { join } from "node:path";
 import * as z from "zod";
 
 import { publicPart, type PublicSigningJwk } from "../../kms/identity/signing-key.ts";
+import { readAtMost } from "../../wire/read-at-most.ts";
 import { jwksOf } from "./documents.ts";
 import { IssuerCommandError } from "./error.ts";
 import {
@@ -39,7 +40,15 @@ interface Current {
   readonly published: readonly PublicSigningJwk[];
 }
 
-const LiveJwks = z.object({ keys: z.array(z.object({ kid: z.string() })) });
+const field = z.string().optional().catch(undefined);
+/** Whatever kind of key it is: clouds may take others than ours. */
+const LiveKey = z.object({ kid: field, kty: field, n: field, e: field });
+type LiveKey = z.infer<typeof LiveKey>;
+const LiveJwks = z.object({ keys: z.array(LiveKey) });
+type LiveJwks = z.infer<typeof LiveJwks>;
+
+/** The most that is read of it: three keys take three thousand bytes. */
+const MAX_JWKS_BYTES = 64 * 1024;
 
 /**
  * One step of a rotation; each may be repeated, and each leaves every token valid. (1) A next key is made and published
@@ -81,10 +90,11 @@ const announce: Step = async (rotate, { now, newKey }, { kid, published }) => {
   ]);
 };
 
-const sign: Step = async (rotate, deps, { issuer, published }) => {
+const sign: Step = async (rotate, deps, current) => {
+  const { published } = current;
   const next = await readKey(nextKeyFile(rotate));
   await requireWaited(rotate, deps);
-  if (!rotate.force) await requireLive(deps, issuer, next.kid);
+  if (!rotate.force) await requireLive(deps, current, publicPart(next));
   const time = deps.now();
   if (!rotate.dryRun) {
     await writeWait(rotate, time);
@@ -130,18 +140,41 @@ async function requireWaited(rotate: IssuerRotate, { now }: IssuerDeps): Promise
   );
 }
 
-async function requireLive({ fetch }: IssuerDeps, issuer: string, kid: string): Promise<void> {
+/** Who can write where the keys are published could sign for the broker, as clouds see it. */
+async function requireLive(
+  { fetch }: IssuerDeps,
+  { issuer, published }: Current,
+  next: PublicSigningJwk,
+): Promise<void> {
   const url = `${issuer}/jwks.json`;
-  const isThere = await fetch(url)
-    .then(async (response) =>
-      response.status === 200 ? LiveJwks.parse(await response.json()) : { keys: [] },
-    )
-    .then(({ keys }) => keys.some((key) => key.kid === kid))
-    .catch(() => false);
-  if (isThere) return;
+  const live = await liveKeys(fetch, url);
+  const foreign = live.filter((key) => !published.some((ours) => isSameKey(key, ours)));
+  if (foreign.length > 0) {
+    const kids = foreign.slice(0, 3).map(({ kid = "" }) => JSON.stringify(kid.slice(0, 128)));
+    throw new IssuerCommandError(
+      `${url} has a key that is not in the folder: ${kids.join(", ")}. Unless that is an older folder of yours, ` +
+        "someone else can write there, and sign as the broker: take that from them first, and publish the folder again",
+    );
+  }
+  if (live.some((key) => isSameKey(key, next))) return;
   throw new IssuerCommandError(
-    `${url} does not have the next key, ${kid}: publish the folder, and wait again from then`,
+    `${url} does not have the next key, ${next.kid}: publish the folder, and wait again from then`,
   );
+}
+
+/** None where the answer is no key set: what clouds cannot read, they do not believe either. */
+async function liveKeys(fetch: IssuerDeps["fetch"], url: string): Promise<LiveJwks["keys"]> {
+  try {
+    const response = await fetch(url);
+    const bytes = response.status === 200 ? await readAtMost(response, MAX_JWKS_BYTES) : undefined;
+    return LiveJwks.parse(JSON.parse(new TextDecoder().decode(bytes))).keys;
+  } catch {
+    return [];
+  }
+}
+
+function isSameKey(live: LiveKey, { kid, kty, n, e }: PublicSigningJwk): boolean {
+  return live.kid === kid && live.kty === kty && live.n === n && live.e === e;
 }
 
 function report(
