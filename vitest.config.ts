@@ -5,6 +5,8 @@ const rooms = ["wire", "config", "kms", "envelope", "audit", "broker", "shim", "
 /** Projects by what they need: `unit` and `conformance` run on Node alone, the others on what `npm run test:real` sets up. */
 export default defineConfig({
   test: {
+    // Vitest would leave one processor free, on two processors half of all; these tests wait more than they work.
+    maxWorkers: "100%",
     projects: [
       { test: { name: "unit", include: rooms.map((room) => `test/${room}/**/*.test.ts`) } },
       {
