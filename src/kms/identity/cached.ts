@@ -18,6 +18,8 @@ export interface CachedOptions<Value extends Ending> {
 }
 
 const LIMIT_MS = 5_000;
+/** Nothing is believed to live longer, whatever who gave it says: a refresh is where a withdrawal is noticed. */
+const MAX_LIFE_MS = 24 * 3_600_000;
 /** A quarter of its life before the end, and at most this long, a new one is got beside the old. */
 const MAX_AHEAD_MS = 15 * 60_000;
 /** What has less than this left is not handed out: it must outlive a call, and clocks differ. */
@@ -59,7 +61,8 @@ export function cached<Value extends Ending>(options: CachedOptions<Value>): Cac
     const own: Flight<Value> = {
       startedAt,
       result: within(limitMs, get)
-        .then((value) => {
+        .then((given) => {
+          const value = { ...given, expiresAt: Math.min(given.expiresAt, startedAt + MAX_LIFE_MS) };
           const ahead = Math.min((value.expiresAt - startedAt) / 4, MAX_AHEAD_MS);
           // One given up for dropped may come late.
           if (held === undefined || held.value.expiresAt <= value.expiresAt) {

@@ -89,6 +89,21 @@ describe("temporary credentials", () => {
     expect(flights).toHaveLength(2);
   });
 
+  it.each([25 * HOUR_S, 1e305])(
+    "are not believed to live longer than a day: %d seconds",
+    async (lifetimeS) => {
+      const { flights, source, ask, pass, now } = setUp();
+      const first = source(new AbortController().signal);
+      const end = now() + 24 * HOUR_S * 1000;
+      await flights[0]?.give(lifetimeS);
+      expect((await first).expiresAt).toBe(end);
+      pass(24 * HOUR_S - 29);
+      const next = ask();
+      await flights[1]?.give();
+      await expect(next).resolves.toBe("token-2");
+    },
+  );
+
   it("serve on while their replacement fails, which is tried again after ten seconds, until they end", async () => {
     const { flights, ask, pass } = setUp();
     const first = ask();
