@@ -19,10 +19,16 @@ export async function ownIssuer(
   try {
     await key();
   } catch (error) {
-    const message = error instanceof SigningKeyError ? error.message : "the signing key cannot be read";
-    throw new DocumentError([{ path: "identity.issuer", message }]);
+    throw new DocumentError([{ path: "identity.issuer", message: whyNoKey(error) }]);
   }
   return createSelfSigned({ url, subject, key, now });
+}
+
+/** Of what is not ours the system's code alone: its text may repeat what it read. */
+function whyNoKey(error: unknown): string {
+  if (error instanceof SigningKeyError) return error.message;
+  const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+  return `keyFile: the signing key cannot be read${code}`;
 }
 
 /** A key that stays as it is. */

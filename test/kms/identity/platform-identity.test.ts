@@ -143,7 +143,7 @@ describe("the signing key on Node", () => {
       "is a file that is not there",
       { ...issuer, keyFile: "/nowhere/key.json" },
       {},
-      "the signing key cannot be read",
+      "the signing key cannot be read (ENOENT)",
     ],
   ])("is told at start if it %s", async (_name, settings, env, message) => {
     const failure = await failureOf(nodePlatform(env).identity({ issuer: settings }));
