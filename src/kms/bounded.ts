@@ -80,14 +80,19 @@ class BoundedProvider implements KeyProvider {
     call: ProviderCall,
     openVersion?: Uint8Array<ArrayBuffer>,
   ): Promise<UnwrapResult> {
-    return this.#run(call, (inner) => this.#provider.unwrap(wrap, context, inner, openVersion));
+    const unwrap = (inner: ProviderCall) => this.#provider.unwrap(wrap, context, inner, openVersion);
+    return this.#run(call, unwrap, ({ plaintext }) => void plaintext.fill(0));
   }
 
   currentVersion(call: ProviderCall): Promise<string> {
     return this.#run(call, (inner) => this.#provider.currentVersion(inner));
   }
 
-  async #run<T>(call: ProviderCall, act: (call: ProviderCall) => Promise<T>): Promise<T> {
+  async #run<T>(
+    call: ProviderCall,
+    act: (call: ProviderCall) => Promise<T>,
+    late?: (result: T) => void,
+  ): Promise<T> {
     if (call.signal.aborted) throw timedOut();
     const pass = this.#breaker.enter();
     if (pass === undefined) throw leftAlone();
@@ -101,7 +106,7 @@ class BoundedProvider implements KeyProvider {
         admitted = true;
         // Time in the queue is this broker's own: a cloud is judged only by a deadline that it had to itself.
         deadline.restart();
-        return this.#judge(pass, call.signal, untilAborted(deadline.signal, attempt(inner)));
+        return this.#judge(pass, call.signal, untilAborted(deadline.signal, attempt(inner), late));
       });
     } finally {
       deadline.clear();

@@ -38,18 +38,24 @@ export function startDeadline(ms: number, outer?: AbortSignal): Deadline {
 
 /**
  * The promise's result, or a rejection with `why()` once the signal aborts, whichever is first. What loses goes on by
- * itself; its failure is nobody's any more.
+ * itself; its failure is nobody's any more, and `late` is given its result.
  */
 export function orAbort<T>(
   promise: Promise<T>,
   signal: AbortSignal,
   why: () => Error = () => new OutOfTime("out of time", { cause: signal.reason }),
+  late?: (result: T) => void,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(why());
+    let isGivenUp = false;
+    const abort = (): void => {
+      isGivenUp = true;
+      reject(why());
+    };
+    const settle = (result: T): void => (isGivenUp ? late?.(result) : resolve(result));
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    void promise.then(settle, reject).finally(() => signal.removeEventListener("abort", abort));
   });
 }
 

@@ -100,6 +100,23 @@ describe("the deadline", () => {
     expect(calls[0]?.signal.aborted).toBe(true);
   });
 
+  it("leaves no plaintext behind that comes after it", async () => {
+    const plaintext = new Uint8Array(32).fill(7);
+    let arrive = () => {};
+    const arrived = new Promise<void>((resolve) => void (arrive = resolve));
+    const late: KeyProvider = {
+      ...scripted(good).provider,
+      unwrap: () => arrived.then(() => ({ plaintext, keyVersion: "v1" })),
+    };
+    const context = { kek: "k", cluster: "c" };
+    const code = codeOf(under(late, { deadlineMs: 700 }).unwrap(Uint8Array.of(1), context, call()));
+    await vi.advanceTimersByTimeAsync(700);
+    expect(await code).toBe("Timeout");
+    arrive();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(plaintext).toEqual(new Uint8Array(32));
+  });
+
   it("is the caller's when that is sooner", async () => {
     const controller = new AbortController();
     const code = codeOf(under(scripted(slow).provider).currentVersion(call(controller.signal)));

@@ -55,6 +55,15 @@ describe("a promise or an abort", () => {
     await expect(orAbort(never, gone)).rejects.toThrow(OutOfTime);
     await expect(orAbort(never, gone, () => new TypeError("mine"))).rejects.toThrow("mine");
   });
+
+  it("hands a result to who cleans up only if nobody got it", async () => {
+    const [signal, gone] = [new AbortController().signal, AbortSignal.abort()];
+    const late = vi.fn<(result: string) => void>();
+    await orAbort(Promise.resolve("in time"), signal, undefined, late);
+    await expect(orAbort(Promise.resolve("late"), gone, undefined, late)).rejects.toThrow(OutOfTime);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(late.mock.calls).toEqual([["late"]]);
+  });
 });
 
 it("tells whether a promise settles in time", async () => {
