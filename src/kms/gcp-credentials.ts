@@ -4,23 +4,36 @@ import type { AccessTokenSource } from "./access-token.ts";
 import { ProviderError, type ProviderErrorCode } from "./key-provider.ts";
 
 /** What says who asks: `authorization`, and with some credentials the project that pays. */
-export type Authorization = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+export interface Authorization {
+  (signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
+  /** Google did not know who asked: default credentials are looked for anew, once in ten seconds. */
+  readonly forget: () => void;
+}
 
+const RETRY_MS = 10_000;
 const SCOPE = "https://www.googleapis.com/auth/cloudkms";
 
-/** A source's tokens, else Application Default Credentials, which an emulator does without. */
+/**
+ * A source's tokens, which it keeps and forgets itself, else Application Default Credentials, which an emulator does
+ * without. `now` is in milliseconds of a monotonic clock.
+ */
 export function authorizationOf(
   accessToken: AccessTokenSource | undefined,
   emulated: boolean,
+  now = (): number => performance.now(),
 ): Authorization {
+  const forget = (): void => {};
   if (accessToken !== undefined) {
-    return async (signal) => ({ authorization: `Bearer ${(await accessToken(signal)).token}` });
+    const bearer = async (signal: AbortSignal) => ({
+      authorization: `Bearer ${(await accessToken(signal)).token}`,
+    });
+    return Object.assign(bearer, { forget });
   }
-  return emulated ? async () => ({}) : defaultCredentials();
+  return emulated ? Object.assign(async () => ({}), { forget }) : defaultCredentials(now);
 }
 
 /** Application Default Credentials: found once, and asked before each call, as they know when a token ends. */
-function defaultCredentials(): Authorization {
+function defaultCredentials(now: () => number): Authorization {
   const find = async () => {
     const { GoogleAuth } = await import("google-auth-library");
     // Without a project it asks another of Google's services for one, and fails with it; nobody needs it here.
@@ -30,12 +43,18 @@ function defaultCredentials(): Authorization {
     return auth.getClient();
   };
   let found: ReturnType<typeof find> | undefined;
-  const findOnce = () =>
-    (found ??= find().catch((error: unknown) => {
-      found = undefined;
+  let foundAt = 0;
+  const findOnce = () => {
+    if (found !== undefined) return found;
+    foundAt = now();
+    const own = find().catch((error: unknown) => {
+      if (found === own) found = undefined;
       throw error;
-    }));
-  return async () => {
+    });
+    found = own;
+    return own;
+  };
+  const authorize = async () => {
     try {
       const client = await findOnce();
       return Object.fromEntries(await client.getRequestHeaders());
@@ -43,6 +62,10 @@ function defaultCredentials(): Authorization {
       throw noCredentials(error);
     }
   };
+  const forget = (): void => {
+    if (now() - foundAt >= RETRY_MS) found = undefined;
+  };
+  return Object.assign(authorize, { forget });
 }
 
 const CredentialFailure = z

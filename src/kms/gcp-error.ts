@@ -92,12 +92,14 @@ const ErrorBody = z
   .catch({ error: NO_DETAILS });
 
 /** What is read of an error, be it the SDK's or ours; `code` is a gRPC number there and a name here. */
-const Failure = z.object({
-  code: z.union([z.number(), z.string()]).optional().catch(undefined),
-  httpStatus: z.number().optional().catch(undefined),
-  reason: z.string().optional().catch(undefined),
-  message: z.string().catch(""),
-});
+const Failure = z
+  .object({
+    code: z.union([z.number(), z.string()]).optional().catch(undefined),
+    httpStatus: z.number().optional().catch(undefined),
+    reason: z.string().optional().catch(undefined),
+    message: z.string().catch(""),
+  })
+  .catch({ message: "" });
 
 /**
  * Makes one call. Whatever it throws leaves as a ProviderError: `Timeout` once the call's signal has ended it, else
@@ -124,7 +126,7 @@ export async function asProviderErrors<T>(
  * one. Status and reason are told only if they are among those above.
  */
 export function fromGoogleError(operation: GoogleOperation, error: unknown): ProviderError {
-  const failure = Failure.catch({ message: "" }).parse(error);
+  const failure = Failure.parse(error);
   const [status, codeOfStatus] = statusOf(failure.code) ?? [undefined, codeOfHttp(failure.httpStatus)];
   const reason =
     failure.reason !== undefined && TOLD_REASONS.has(failure.reason) ? failure.reason : undefined;
@@ -136,6 +138,12 @@ export function fromGoogleError(operation: GoogleOperation, error: unknown): Pro
     code,
     `Google Cloud KMS ${operation}: ${what}${reason === undefined ? "" : `, ${reason}`}`,
   );
+}
+
+/** Whether Google did not take the credentials, whatever they may do. */
+export function isUnauthenticated(error: unknown): boolean {
+  const { code, httpStatus } = Failure.parse(error);
+  return (statusOf(code)?.[0] ?? (httpStatus === 401 && "UNAUTHENTICATED")) === "UNAUTHENTICATED";
 }
 
 function statusOf(code: number | string | undefined) {

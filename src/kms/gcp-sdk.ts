@@ -3,7 +3,7 @@ import * as z from "zod";
 
 import type { AccessTokenSource } from "./access-token.ts";
 import { authorizationOf } from "./gcp-credentials.ts";
-import { asProviderErrors, type GoogleOperation } from "./gcp-error.ts";
+import { asProviderErrors, type GoogleOperation, isUnauthenticated } from "./gcp-error.ts";
 import { exchange, GOOGLE_ENDPOINT, type GoogleHttpRequest, MAX_ANSWER_BYTES } from "./gcp-http.ts";
 import { type DecryptRequest, type EncryptRequest, type GoogleKms, googleAnswers } from "./google-kms.ts";
 import type { ProviderCall } from "./key-provider.ts";
@@ -72,7 +72,12 @@ export function createGoogleSdk(options: GoogleSdkOptions): GoogleKms {
         "x-goog-request-params": `name=${encodeURIComponent(request.name)}`,
         "x-goog-request-reason": requestId,
       };
-      return Answer.parse(await send(client, operation, request, headers, signal));
+      try {
+        return Answer.parse(await send(client, operation, request, headers, signal));
+      } catch (error) {
+                if (isUnauthenticated(error)) authorization.forget();
+        throw error;
+      }
     });
   }
 

@@ -108,6 +108,23 @@ describe("Application Default Credentials", () => {
     expect(new URLSearchParams(exchanged[0]).get("scope")).toBe("https://www.googleapis.com/auth/cloudkms");
   });
 
+  it("are exchanged anew once Google did not take the token, once in ten seconds", async () => {
+    givenFederation(granted);
+    let now = 0;
+    const authorization = authorizationOf(undefined, false, () => now);
+    await authorization(signal);
+    now = 9_999;
+    authorization.forget();
+    await authorization(signal);
+    expect(exchanged.length).toBe(1);
+    now = 10_000;
+    authorization.forget();
+    await authorization(signal);
+    authorization.forget();
+    await authorization(signal);
+    expect(exchanged.length).toBe(2);
+  });
+
   it.each([
     { what: "refuses", answer: json(400, { error: "invalid_grant" }), code: "AccessDenied" },
     { what: "is busy", answer: json(429, {}), code: "Throttled" },
