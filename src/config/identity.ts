@@ -20,7 +20,7 @@ export const Issuer = z.strictObject({
     .max(4096)
     .optional()
     .describe(
-      "The private key, a JWK; read each time a token is made. Without it, and always on Workers, the key is the environment's `KEK_BROKER_SIGNING_KEY`.",
+      "The private key, a JWK that its owner alone may read (0600); read each time a token is made. Without it, and always on Workers, the key is the environment's `KEK_BROKER_SIGNING_KEY`.",
     ),
 });
 

@@ -1,14 +1,13 @@
 import type { TokenCredential } from "@azure/core-auth";
-import { readFile } from "node:fs/promises";
 
 import { fromCredentialError } from "../kms/azure-error.ts";
 import { createGoogleSdk } from "../kms/gcp-sdk.ts";
 import { azureCredential, type AzureCredential } from "../kms/identity/azure-credential.ts";
-import { importSigningKey } from "../kms/identity/signing-key.ts";
 import { ProviderError } from "../kms/key-provider.ts";
 import type { Platform } from "../kms/platform.ts";
 import { fixedKey, ownIssuer } from "./own-issuer.ts";
 import { platformIdentity } from "./platform-identity.ts";
+import { readSigningKey } from "./signing-key-file.ts";
 
 /** Node: on a machine, in a container, on Lambda. Credentials come from where each cloud's SDK looks for them. */
 export function nodePlatform(env: NodeJS.ProcessEnv): Platform {
@@ -25,9 +24,7 @@ export function nodePlatform(env: NodeJS.ProcessEnv): Platform {
       if (issuer === undefined) throw new TypeError("an identity is an issuer or a platform");
       const { keyFile } = issuer;
       const key =
-        keyFile === undefined
-          ? fixedKey(env["KEK_BROKER_SIGNING_KEY"])
-          : async () => importSigningKey(await readFile(keyFile, "utf8"));
+        keyFile === undefined ? fixedKey(env["KEK_BROKER_SIGNING_KEY"]) : () => readSigningKey(keyFile);
       return ownIssuer(issuer, key, now);
     },
   };
