@@ -51,7 +51,7 @@ async function bundleWorker(entry?: string): Promise<WorkerBundle> {
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const metafile = join(folder, "meta.json");
   const files = entry === undefined ? [] : [entry];
-  const options = ["--dry-run", "--minify", "--outdir", folder, "--metafile", metafile];
+  const options = ["--dry-run", "--outdir", folder, "--metafile", metafile];
   await execute(process.execPath, ["node_modules/wrangler/bin/wrangler.js", "deploy", ...files, ...options], {
     timeout: 60_000,
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_SEND_ERROR_REPORTS: "false", CI: "1" },
