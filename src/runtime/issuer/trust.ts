@@ -45,6 +45,7 @@ export function trustOf({ url, subject }: TrustedIdentity): string[] {
     ...indented(JSON.stringify(key, null, 2)),
     "",
     "Google Cloud: a pool, its provider, and the principal's right to the key",
+    "  gcloud services enable iam.googleapis.com sts.googleapis.com iamcredentials.googleapis.com cloudkms.googleapis.com",
     "  gcloud iam workload-identity-pools create kek-broker --location=global",
     "  gcloud iam workload-identity-pools providers create-oidc kek-broker --location=global \\",
     `    --workload-identity-pool=kek-broker --issuer-uri=${url} \\`,
