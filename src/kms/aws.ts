@@ -104,11 +104,11 @@ class AwsProvider implements KeyProvider {
     if (wrap.length < 1 || wrap.length > MAX_DECRYPT_BYTES) {
       throw new ProviderError("InvalidCiphertext", "AWS KMS Decrypt: no wrap has this length");
     }
-    const answer = await this.#send("Decrypt", call, ({ sdk, client }) =>
+    const decrypt = ({ sdk, client }: Connection) =>
       client.send(new sdk.DecryptCommand({ ...this.#request(context), CiphertextBlob: wrap }), {
         abortSignal: call.signal,
-      }),
-    );
+      });
+    const answer = await this.#send("Decrypt", call, decrypt, ({ Plaintext }) => void Plaintext?.fill(0));
     if (answer.Plaintext === undefined) throw incomplete("Decrypt", answer);
     const plaintext = new Uint8Array(answer.Plaintext);
     // The SDK decodes into memory that Node shares among buffers.
@@ -169,10 +169,11 @@ class AwsProvider implements KeyProvider {
     operation: string,
     { signal }: ProviderCall,
     act: (connection: Connection) => Promise<Answer>,
+    late?: (answer: Answer) => void,
   ): Promise<Answer> {
     try {
       signal.throwIfAborted();
-      return await untilAborted(signal, this.#answer(signal, act));
+      return await untilAborted(signal, this.#answer(signal, act), late);
     } catch (error) {
       if (signal.aborted) throw new ProviderError("Timeout", `AWS KMS ${operation}: ended before an answer`);
       if (error instanceof ProviderError) throw error;

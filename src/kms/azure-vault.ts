@@ -34,6 +34,8 @@ interface Attempt<T> {
   readonly operation: AzureOperation;
   readonly call: ProviderCall;
   readonly act: (clients: AzureClients, options: AzureKeys.CryptographyOptions) => Promise<T>;
+  /** Gets an answer that comes when nobody waits for it any more. */
+  readonly late?: (answer: T) => void;
 }
 
 /** How far a request came. */
@@ -105,7 +107,10 @@ export class AzureVault {
     call: ProviderCall,
     act: Attempt<{ readonly result: unknown }>["act"],
   ): Promise<Done<Uint8Array<ArrayBuffer>>> {
-    const { result: answered, ids, body } = await this.#send({ operation, call, act });
+    const late = ({ result }: { readonly result: unknown }): void => {
+      if (result instanceof Uint8Array) result.fill(0);
+    };
+    const { result: answered, ids, body } = await this.#send({ operation, call, act, late });
     // Of an empty or missing value the SDK makes an empty text or nothing.
     if (!(answered.result instanceof Uint8Array)) throw incomplete(operation, ids);
     const result = new Uint8Array(answered.result);
@@ -123,7 +128,7 @@ export class AzureVault {
   }
 
   /** One request, whose answer's parts are noted as the SDK hands them out, also when it then throws. */
-  async #send<T>({ operation, call, act }: Attempt<T>) {
+  async #send<T>({ operation, call, act, late }: Attempt<T>) {
     if (call.signal.aborted) throw timedOut();
     const ended = new AbortController();
     const end = () => ended.abort();
@@ -145,7 +150,7 @@ export class AzureVault {
     };
     try {
       seen.connection = await untilAborted(ended.signal, this.#connect());
-      const result = await untilAborted(ended.signal, act(seen.connection.clients, options));
+      const result = await untilAborted(ended.signal, act(seen.connection.clients, options), late);
       return { result, ids: idsOf(seen.answer), body: seen.answer?.body };
     } catch (error) {
       if (call.signal.aborted) throw this.#late(operation, seen);

@@ -75,7 +75,7 @@ export function createGoogleSdk(options: GoogleSdkOptions): GoogleKms {
       try {
         return Answer.parse(await send(client, operation, request, headers, signal));
       } catch (error) {
-                if (isUnauthenticated(error)) authorization.forget();
+        if (isUnauthenticated(error)) authorization.forget();
         throw error;
       }
     });
@@ -106,11 +106,16 @@ async function send(
   signal.addEventListener("abort", cancel, { once: true });
   try {
     // A call that was cancelled does not always end.
-    const [answer] = await untilAborted(signal, pending);
+    const [answer] = await untilAborted(signal, pending, ([late]) => zeroBytesOf(late));
     return answer;
   } finally {
     signal.removeEventListener("abort", cancel);
   }
+}
+
+function zeroBytesOf(answer: unknown): void {
+  if (typeof answer !== "object" || answer === null) return;
+  for (const field of Object.values(answer)) if (field instanceof Uint8Array) field.fill(0);
 }
 
 interface InnerCall extends Promise<readonly unknown[]> {
